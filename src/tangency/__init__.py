@@ -1,4 +1,10 @@
 """Neural kernels at any width."""
 
+from . import dual_activations, kernels
 from .dual_activations import *  # noqa: F403
+from .kernels import *  # noqa: F403
+from .kernels import layers
 from .kernels.layers import *  # noqa: F403
+
+__version__ = "0.1.0"
+__all__ = ["__version__", *dual_activations.__all__, *kernels.__all__, *layers.__all__]
