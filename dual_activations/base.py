@@ -12,12 +12,15 @@ class Activation:
 
     For (u, v) ~ N(0, [[p, c], [c, q]]),
 
-    .. math:: k(p, q, c) = E[f(u) f(v)], \qquad \dot k(p, q, c) = E[f'(u) f'(v)] = \partial k / \partial c.
+    .. math::
+        k(p, q, c) = E[f(u) f(v)], \qquad
+        \dot k(p, q, c) = E[f'(u) f'(v)] = \partial k / \partial c.
 
-    A subclass is a frozen dataclass whose fields are the parameters of f. It implements ``__call__``, ``value`` and
-    ``derivative``, in the array API of whatever arrays come in. The covariances broadcast: ``p`` may be ``[n, 1]``, ``q``
-    ``[1, m]`` and ``c`` ``[n, m]``, so that per-row work is done once per row. Every value and gradient is finite, also
-    for zero rows and at correlation +-1.
+    A subclass is a frozen dataclass whose fields are the parameters of f. It implements
+    ``__call__``, ``value`` and ``derivative``, in the array API of whatever arrays come
+    in. The covariances broadcast: ``p`` may be ``[n, 1]``, ``q`` ``[1, m]`` and ``c``
+    ``[n, m]``, so that per-row work is done once per row. Every value and gradient is
+    finite, also for zero rows and at correlation +-1.
     """
 
     def __call__(self, x: Array) -> Array:

@@ -1,8 +1,10 @@
-r"""What every dual activation needs of the pair covariance [[p, c], [c, q]], without cancellation.
+r"""What every dual activation needs of the pair covariance [[p, c], [c, q]], without
+cancellation.
 
-The angle between two nearly equal vectors is sqrt(pq - c^2) / c, and pq - c^2 loses every digit in ordinary arithmetic
-when c is close to sqrt(pq). Products are therefore formed with their rounding errors (Dekker 1971), and square roots
-have the derivative 0 instead of infinity where their argument vanishes.
+The angle between two nearly equal vectors is sqrt(pq - c^2) / c, and pq - c^2 loses
+every digit in ordinary arithmetic when c is close to sqrt(pq). Products are therefore
+formed with their rounding errors (Dekker 1971), and square roots have the derivative 0
+instead of infinity where their argument vanishes.
 """
 
 from typing import Any
@@ -13,7 +15,8 @@ Array = Any
 
 
 def two_product(a: Array, b: Array) -> tuple[Array, Array]:
-    """The product of a and b, and its rounding error: ``a * b == h + e`` exactly (Dekker's splitting)."""
+    """The product of a and b, and its rounding error: ``a * b == h + e`` exactly
+    (Dekker's splitting)."""
     xp = array_namespace(a, b)
     splitter = {24: 2.0**12 + 1, 53: 2.0**27 + 1}[_mantissa(xp, a.dtype)]
     a_hi, a_lo = _split(a, splitter)
@@ -23,7 +26,8 @@ def two_product(a: Array, b: Array) -> tuple[Array, Array]:
 
 
 def determinant(p: Array, q: Array, c: Array) -> Array:
-    """max(p q - c^2, 0), accurate to rounding even where the two products nearly cancel."""
+    """max(p q - c^2, 0), accurate to rounding even where the two products nearly
+    cancel."""
     xp = array_namespace(p, q, c)
     pq, pq_error = two_product(p, q)
     cc, cc_error = two_product(c, c)
@@ -48,7 +52,8 @@ def safe_divide(a: Array, b: Array) -> Array:
 
 
 def angle(p: Array, q: Array, c: Array) -> tuple[Array, Array]:
-    """theta = arccos(c / sqrt(p q)) in [0, pi] and sqrt(p q) sin(theta). A zero row has theta = pi / 2."""
+    """theta = arccos(c / sqrt(p q)) in [0, pi] and sqrt(p q) sin(theta). A zero row has
+    theta = pi / 2."""
     xp = array_namespace(p, q, c)
     sine = safe_sqrt(determinant(p, q, c))
     zero = (sine == 0) & (c == 0)

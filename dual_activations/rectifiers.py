@@ -15,9 +15,11 @@ class ABRelu(Activation):
 
     With theta the angle between the two vectors and g = (a - b)^2 / 2 pi,
 
-    .. math:: k = g \sqrt{pq - c^2} + \dot k c, \qquad \dot k = (a^2 + b^2)/2 - g \theta.
+    .. math::
+        k = g \sqrt{pq - c^2} + \dot k c, \qquad \dot k = (a^2 + b^2)/2 - g \theta.
 
-    Reference: Cho & Saul 2009, eq. 6 (degrees 0 and 1); Tsuchida et al. 2018 (1711.09090) for the leaky form.
+    Reference: Cho & Saul 2009, eq. 6 (degrees 0 and 1); Tsuchida et al. 2018
+    (1711.09090) for the leaky form.
     """
 
     a: float

@@ -19,22 +19,24 @@ class FanOut(Layer):
 class FanInSum(Layer):
     """The sum of independent branches: K' = sum_i K_i, Theta' = sum_i Theta_i.
 
-    Independence is checked: at most one branch may lack weights of its own, and at most one may have a non-zero mean
-    (an activation last).
+    Independence is checked: at most one branch may lack weights of its own, and at most
+    one may have a non-zero mean (an activation last).
     """
 
 
 @dataclass(frozen=True)
 class FanInProd(Layer):
-    """The elementwise product of independent branches: K' = prod_i K_i, Theta' = sum_i Theta_i prod_{j != i} K_j."""
+    """The elementwise product of independent branches: K' = prod_i K_i, Theta' = sum_i
+    Theta_i prod_{j != i} K_j."""
 
 
 @dataclass(frozen=True)
 class FanInConcat(Layer):
-    """Branches side by side along ``axis``: -1 for channels, 1, 2, ... for spatial axes (as in NHWC).
+    """Branches side by side along ``axis``: -1 for channels, 1, 2, ... for spatial axes
+    (as in NHWC).
 
-    Along channels, with c_i channels each, K' = sum_i c_i K_i / sum_i c_i and Theta' alike. Along a spatial axis the blocks
-    between different branches are zero.
+    Along channels, with c_i channels each, K' = sum_i c_i K_i / sum_i c_i and Theta'
+    alike. Along a spatial axis the blocks between different branches are zero.
     """
 
     axis: int = -1

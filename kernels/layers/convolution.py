@@ -11,18 +11,24 @@ PADDINGS = ("VALID", "SAME", "CIRCULAR")
 
 @dataclass(frozen=True)
 class Conv(Layer):
-    r"""y[p] = W_std / sqrt(n_in F) sum_o x[s p + o] W[o] + b_std b over a filter of F taps.
+    r"""y[p] = W_std / sqrt(n_in F) sum_o x[s p + o] W[o] + b_std b over a filter of F
+    taps.
 
-    .. math:: K'[p, p'] = W_{std}^2 \frac1F \sum_o K[sp + o, sp' + o] + b_{std}^2, \qquad \Theta' = K' + W_{std}^2 \frac1F \sum_o \Theta[sp + o, sp' + o].
+    .. math::
+        K'[p, p'] = W_{std}^2 \frac1F \sum_o K[sp + o, sp' + o] + b_{std}^2, \qquad
+        \Theta' = K' + W_{std}^2 \frac1F \sum_o \Theta[sp + o, sp' + o].
 
-    Reference: Arora et al. 2019 (1904.11955), section 4; Novak et al. 2019 (1810.05148), eq. 6.
+    Reference: Arora et al. 2019 (1904.11955), section 4; Novak et al. 2019
+    (1810.05148), eq. 6.
 
     Args:
         out_chan: number of output channels.
-        filter_shape: taps per spatial axis, e.g. (3, 3); its length is the number of spatial axes.
+        filter_shape: taps per spatial axis, e.g. (3, 3); its length is the number of
+            spatial axes.
         strides: step per spatial axis; None for 1.
         padding: "VALID", "SAME" (zeros) or "CIRCULAR".
-        W_std, b_std, parameterization: as in ``Dense``; n_in counts channels times taps.
+        W_std, b_std, parameterization: as in ``Dense``; n_in counts channels times
+            taps.
     """
 
     out_chan: int
@@ -47,7 +53,8 @@ class Conv(Layer):
 
 
 def set_window(layer: Any, name: str, field: str, paddings: tuple[str, ...]) -> None:
-    """Check and normalise the window, the strides (default 1) and the padding of a frozen layer, in place."""
+    """Check and normalise the window, the strides (default 1) and the padding of a
+    frozen layer, in place."""
     window = positive_ints(name, field, getattr(layer, field))
     strides = (
         (1,) * len(window)
@@ -56,7 +63,8 @@ def set_window(layer: Any, name: str, field: str, paddings: tuple[str, ...]) -> 
     )
     if len(strides) != len(window):
         raise ValueError(
-            f"{name}: strides has {len(strides)} entries, expected {len(window)} as in {field} {window}"
+            f"{name}: strides has {len(strides)} entries, expected {len(window)} as in "
+            f"{field} {window}"
         )
     object.__setattr__(layer, field, window)
     object.__setattr__(layer, "strides", strides)

@@ -10,12 +10,15 @@ PARAMETERIZATIONS = ("ntk", "standard")
 
 @dataclass(frozen=True)
 class Dense(Layer):
-    r"""y = W_std / sqrt(n_in) x W + b_std b with W, b ~ N(0, 1): a fully connected layer, or a 1 x 1 convolution.
+    r"""y = W_std / sqrt(n_in) x W + b_std b with W, b ~ N(0, 1): a fully connected
+    layer, or a 1 x 1 convolution.
 
-    .. math:: K' = W_{std}^2 K + b_{std}^2, \qquad \Theta' = K' + W_{std}^2 \Theta \quad (\text{'ntk'}).
+    .. math::
+        K' = W_{std}^2 K + b_{std}^2, \qquad
+        \Theta' = K' + W_{std}^2 \Theta \quad (\text{'ntk'}).
 
-    With ``parameterization="standard"`` the weights are N(0, W_std^2 / n_in) themselves and Theta' = n_in K + W_std^2 Theta
-    + 1, the 1 only where there is a bias.
+    With ``parameterization="standard"`` the weights are N(0, W_std^2 / n_in) themselves
+    and Theta' = n_in K + W_std^2 Theta + 1, the 1 only where there is a bias.
 
     Args:
         out_dim: number of output units.

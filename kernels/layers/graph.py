@@ -25,7 +25,8 @@ def serial(*layers: Any) -> Serial:
     """The network that applies ``layers`` in order.
 
     Args:
-        layers: layer descriptions, activations, or networks made by ``serial`` and ``parallel``.
+        layers: layer descriptions, activations, or networks made by ``serial`` and
+            ``parallel``.
 
     Raises:
         TypeError: an argument is not a layer; the message gives its position.
@@ -34,7 +35,8 @@ def serial(*layers: Any) -> Serial:
 
 
 def parallel(*branches: Any) -> Parallel:
-    """One branch per input, as after ``FanOut``; joined by ``FanInSum``, ``FanInProd`` or ``FanInConcat``."""
+    """One branch per input, as after ``FanOut``; joined by ``FanInSum``, ``FanInProd``
+    or ``FanInConcat``."""
     return Parallel(_checked("parallel", branches))
 
 
@@ -51,10 +53,12 @@ def _checked(name: str, layers: tuple[Any, ...]) -> tuple[Any, ...]:
     for i, layer in enumerate(layers):
         if isinstance(layer, type) and issubclass(layer, (Layer, Activation)):
             raise TypeError(
-                f"{name}: argument {i} is the class {layer.__name__}, expected an instance; write {layer.__name__}(...)"
+                f"{name}: argument {i} is the class {layer.__name__}, expected an "
+                f"instance; write {layer.__name__}(...)"
             )
         if not isinstance(layer, (Layer, Activation)):
             raise TypeError(
-                f"{name}: argument {i} is {layer!r} of type {type(layer).__name__}, expected a layer or an activation, e.g. Dense(64) or Relu()"
+                f"{name}: argument {i} is {layer!r} of type {type(layer).__name__}, "
+                "expected a layer or an activation, e.g. Dense(64) or Relu()"
             )
     return layers

@@ -8,7 +8,8 @@ from .convolution import PADDINGS, set_window
 
 @dataclass(frozen=True)
 class SumPool(Layer):
-    r"""y[p] = sum_{o} x[s p + o] over a window: K'[p, p'] = sum_{o, o'} K[sp + o, sp' + o'], and Theta' alike.
+    r"""y[p] = sum_{o} x[s p + o] over a window: K'[p, p'] = sum_{o, o'} K[sp + o, sp' +
+    o'], and Theta' alike.
 
     Args:
         window_shape: pixels per spatial axis.
@@ -30,7 +31,8 @@ class AvgPool(SumPool):
 
     Args:
         window_shape, strides, padding: as in ``SumPool``.
-        normalize_edges: with "SAME" padding, divide by the number of pixels inside the image instead.
+        normalize_edges: with "SAME" padding, divide by the number of pixels inside the
+            image instead.
     """
 
     normalize_edges: bool = False
@@ -38,9 +40,11 @@ class AvgPool(SumPool):
 
 @dataclass(frozen=True)
 class GlobalSumPool(Layer):
-    """The sum over all pixels: K' = sum_{p, p'} K[p, p'], and Theta' alike. Removes the spatial axes."""
+    """The sum over all pixels: K' = sum_{p, p'} K[p, p'], and Theta' alike. Removes the
+    spatial axes."""
 
 
 @dataclass(frozen=True)
 class GlobalAvgPool(Layer):
-    """The mean over all pixels: K' = mean_{p, p'} K[p, p'], and Theta' alike. Removes the spatial axes."""
+    """The mean over all pixels: K' = mean_{p, p'} K[p, p'], and Theta' alike. Removes
+    the spatial axes."""

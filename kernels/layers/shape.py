@@ -12,4 +12,5 @@ class Identity(Layer):
 
 @dataclass(frozen=True)
 class Flatten(Layer):
-    """All pixels become units: K' = mean_p K[p, p], and Theta' alike. Removes the spatial axes."""
+    """All pixels become units: K' = mean_p K[p, p], and Theta' alike. Removes the
+    spatial axes."""
