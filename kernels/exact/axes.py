@@ -12,8 +12,9 @@ Array = Any
 def batch_diagonal(k: Array) -> Array:
     """``[n, n, ...] -> [n, ...]``."""
     xp = array_namespace(k)
-    last = xp.moveaxis(k, (0, 1), (-2, -1))
-    return xp.moveaxis(xp.linalg.diagonal(last), -1, 0)
+    batch_last = xp.permute_dims(k, (*range(2, k.ndim), 0, 1))
+    diagonal = xp.linalg.diagonal(batch_last)
+    return xp.permute_dims(diagonal, (diagonal.ndim - 1, *range(diagonal.ndim - 1)))
 
 
 def spatial_diagonal(k: Array, dims: int) -> Array:

@@ -52,7 +52,8 @@ def _all_pixels(x1: Array, x2: Array, spatial: tuple[int, ...]) -> Array:
     left = xp.reshape(x1, (-1, channels))
     right = xp.reshape(x2, (-1, channels))
     k = xp.reshape(left @ xp.matrix_transpose(right), (n, *spatial, m, *spatial))
-    return xp.moveaxis(k, 1 + dims, 1)
+    order = (0, 1 + dims, *range(1, 1 + dims), *range(2 + dims, k.ndim))
+    return xp.permute_dims(k, order)
 
 
 def _own_pixels(x: Array, spatial: tuple[int, ...]) -> Array:
@@ -67,10 +68,10 @@ def _equal_pixels(x1: Array, x2: Array, spatial: tuple[int, ...]) -> Array:
     """``[n, *S, C], [m, *S, C] -> [n, m, *S]``."""
     xp = array_namespace(x1, x2)
     n, m, channels = x1.shape[0], x2.shape[0], x1.shape[-1]
-    left = xp.moveaxis(xp.reshape(x1, (n, -1, channels)), 1, 0)
-    right = xp.moveaxis(xp.reshape(x2, (m, -1, channels)), 1, 0)
-    k = left @ xp.matrix_transpose(right)  # [pixels, n, m]
-    return xp.reshape(xp.moveaxis(k, 0, -1), (n, m, *spatial))
+    left = xp.permute_dims(xp.reshape(x1, (n, -1, channels)), (1, 0, 2))
+    right = xp.permute_dims(xp.reshape(x2, (m, -1, channels)), (1, 2, 0))
+    k = left @ right  # [pixels, n, m]
+    return xp.reshape(xp.permute_dims(k, (1, 2, 0)), (n, m, *spatial))
 
 
 def _squares(x: Array, spatial: tuple[int, ...]) -> Array:
