@@ -1,11 +1,13 @@
 """The exact engine: covariances of the inputs, sent through every layer's rule."""
 
+from dataclasses import replace
 from typing import Any
 
 from array_api_compat import array_namespace
 
 from ..layers.needs import needs_pairs
 from ..layers.signature import input_signature, trace
+from .axes import pair_shapes
 from .rules import propagate
 from .state import Array, Covariances
 
@@ -42,7 +44,21 @@ def _inputs(x1: Array, x2: Array | None, full: bool, want_ntk: bool) -> Covarian
     else:
         cov1, cov2 = (own(x, spatial) / channels for x in (x1, x2))
     full = full and bool(spatial)
-    return Covariances(nngp, None, cov1, cov2, full, want_ntk, signature)
+    state = Covariances(nngp, None, cov1, cov2, full, want_ntk, signature)
+    return state if x2 is None else replace(state, nngp=_snapped(state))
+
+
+def _snapped(state: Covariances) -> Array:
+    """The covariances, with those of equal inputs exactly equal to their variances.
+
+    A dot product and a sum of squares round differently, and the angle between equal
+    inputs would be the square root of that, about 1e-8, in every layer.
+    """
+    xp = array_namespace(state.nngp)
+    p, q = pair_shapes(*state.variances, state.dims, state.full)
+    rounding = 4 * state.signature.channels**0.5 * xp.finfo(p.dtype).eps
+    equal = (p + q) - 2 * state.nngp <= rounding * (p + q)
+    return xp.where(equal, (p + q) / 2, state.nngp)
 
 
 def _all_pixels(x1: Array, x2: Array, spatial: tuple[int, ...]) -> Array:
