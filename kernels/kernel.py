@@ -8,6 +8,7 @@ from array_api_compat import is_jax_namespace
 
 from .exact import covariances
 from .inputs import check_inputs
+from .layers.hyperparameters import hyperparameters, substitute
 from .layers.signature import input_signature, trace
 
 Array = Any
@@ -80,8 +81,9 @@ class ExactKernel:
         xp = check_inputs(x1, x2)
         trace(self.net, input_signature(x1.shape))
 
-        def compute(*xs: Array) -> tuple[Array, ...]:
-            state = covariances(self.net, xs[0], (*xs, None)[1], "ntk" in names)
+        def compute(xs: tuple[Array, ...], values: Any) -> tuple[Array, ...]:
+            net = substitute(self.net, values)
+            state = covariances(net, xs[0], (*xs, None)[1], "ntk" in names)
             arrays = {"nngp": state.nngp}
             if "ntk" in names:
                 arrays["ntk"] = state.ntk_or_zero
@@ -95,7 +97,7 @@ class ExactKernel:
         xs = (x1,) if x2 is None else (x1, x2)
         if self.precision == "float64":
             compute = _widened(xp, compute, x1.dtype)
-        return package(get, names, compute(*xs))
+        return package(get, names, compute(xs, hyperparameters(self.net)))
 
 
 def wanted(get: Any) -> tuple[str, ...]:
@@ -124,8 +126,8 @@ def _widened(xp: Any, compute: Callable[..., Any], dtype: Any) -> Callable[..., 
         if not has_float64():
             return in_float64(compute)
 
-    def widened(*xs: Array) -> tuple[Array, ...]:
-        out = compute(*(xp.astype(x, xp.float64) for x in xs))
+    def widened(xs: tuple[Array, ...], values: Any) -> tuple[Array, ...]:
+        out = compute(tuple(xp.astype(x, xp.float64) for x in xs), values)
         return tuple(xp.astype(k, dtype) for k in out)
 
     return widened

@@ -300,3 +300,23 @@ def test_input_precision_keeps_forward_mode_in_jax():
     _, tangent = jax.jvp(lambda a: kernel(a, x, "nngp"), (x,), (x,))
     assert tangent.dtype == np.float32
     assert np.all(np.isfinite(tangent))
+
+
+def test_gradients_reach_weight_and_bias_scales():
+    x = np.random.default_rng(15).standard_normal((3, 5)).astype(np.float32)
+
+    def ntk(x, w, b):
+        net = tg.serial(tg.Dense(8, w, b), tg.Relu(), tg.Dense(1, w))
+        return tg.ExactKernel(net)(x, get="ntk").sum()
+
+    step = 1e-5
+    x64 = x.astype(np.float64)
+    expected = [
+        (ntk(x64, 1.3 + step, 0.2) - ntk(x64, 1.3 - step, 0.2)) / (2 * step),
+        (ntk(x64, 1.3, 0.2 + step) - ntk(x64, 1.3, 0.2 - step)) / (2 * step),
+    ]
+    scales = torch.tensor([1.3, 0.2], requires_grad=True)
+    ntk(torch.asarray(x), scales[0], scales[1]).backward()
+    np.testing.assert_allclose(scales.grad, expected, rtol=1e-5)
+    gradient = jax.jit(jax.grad(ntk, (1, 2)))(jax.numpy.asarray(x), 1.3, 0.2)
+    np.testing.assert_allclose(gradient, expected, rtol=1e-5)
