@@ -1,0 +1,26 @@
+"""The progress bar of long work."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def progress_bar(
+    total: int, label: str, unit: str, wanted: bool = True
+) -> Iterator[Callable[[int], object]]:
+    """A function that advances a bar on stderr.
+
+    It does nothing where the bar is not wanted, stderr is not a terminal, or tqdm is
+    not installed.
+    """
+    if not wanted:
+        yield lambda step: None
+        return
+    try:
+        from tqdm import tqdm
+    except ImportError:
+        yield lambda step: None
+        return
+    # disable=None: tqdm looks whether stderr is a terminal.
+    with tqdm(total=total, desc=label, unit=unit, unit_scale=True, disable=None) as bar:
+        yield bar.update

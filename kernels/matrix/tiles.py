@@ -1,0 +1,74 @@
+"""How a kernel matrix is cut into tiles."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import prod, sqrt
+from typing import Any
+
+from ..layers.base import Layer
+from ..layers.needs import needs_pairs
+
+# Covariances per tile and temporary array: two megabytes in float64, which a core's
+# cache can hold. Larger tiles are slower, smaller ones waste time between calls.
+COVARIANCES = 2**18
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Rows and columns of a matrix ``[n, m]``, cut into blocks of nearly equal size.
+
+    Args:
+        rows, columns: number of rows and columns.
+        tile: largest number of rows and columns of a tile.
+        symmetric: whether the tiles below the diagonal mirror those above it.
+
+    >>> [block.stop - block.start for block in Grid(101, 101, 50).row_blocks]
+    [33, 34, 34]
+    """
+
+    rows: int
+    columns: int
+    tile: int
+    symmetric: bool = False
+
+    @property
+    def row_blocks(self) -> list[slice]:
+        return _blocks(self.rows, self.tile)
+
+    @property
+    def column_blocks(self) -> list[slice]:
+        return _blocks(self.columns, self.tile)
+
+    def __iter__(self) -> Iterator[tuple[slice, slice]]:
+        """The tiles to compute: without those below the diagonal if symmetric."""
+        for i, rows in enumerate(self.row_blocks):
+            for columns in self.column_blocks[i if self.symmetric else 0 :]:
+                yield rows, columns
+
+    @property
+    def pairs(self) -> int:
+        """Number of entries in all tiles to compute."""
+        return sum(size(rows) * size(columns) for rows, columns in self)
+
+
+def size(block: slice) -> int:
+    """Number of indices in a block."""
+    return block.stop - block.start
+
+
+def tile_size(kernel: Any, shape: tuple[int, ...]) -> int:
+    """Rows of a tile of ``kernel`` on inputs of ``shape``, sized to fit a cache.
+
+    An exact kernel tracks one covariance per pixel, or per pair of pixels if a pool
+    mixes them.
+    """
+    pixels = prod(shape[1:-1])
+    net = getattr(kernel, "net", None)
+    every_pair = not isinstance(net, Layer) or needs_pairs(net, True)
+    return max(1, int(sqrt(COVARIANCES) / (pixels if every_pair else sqrt(pixels))))
+
+
+def _blocks(n: int, tile: int) -> list[slice]:
+    count = -(-n // tile)
+    edges = [n * i // count for i in range(count + 1)]
+    return [slice(a, b) for a, b in zip(edges[:-1], edges[1:], strict=True)]
