@@ -85,6 +85,12 @@ def test_every_room_has_its_symlink_in_the_door():
         assert (DOOR / room).resolve() == ROOT / room, f"make src/tangency/{room}"
 
 
+def test_every_folder_with_code_is_a_package():
+    # setuptools leaves a folder without this file out of the wheel.
+    folders = {path.parent for path in MODULES.values()}
+    assert not [str(f) for f in folders if not (f / "__init__.py").is_file()]
+
+
 def test_files_are_short():
     long = {
         str(path.relative_to(ROOT)): lines
