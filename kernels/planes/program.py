@@ -1,17 +1,18 @@
 r"""The plane program: what a network does to one displacement plane, as frozen data.
 
-The covariance of two images, ``K[p, p']``, is sorted by displacement d = p' - p. Inside a stage every operation maps the
-plane ``P_d[p] = K[p, p + d]`` to a plane of the same d; only the pool that ends a stage mixes planes. After the readout
-one number per pair of images is left, and the operations of the head act on it. A fully connected network is an image of
-one pixel: no stage operation, everything in the head.
+The covariance of two images, ``K[p, p']``, is sorted by displacement d = p' - p. Inside
+a stage every operation maps the plane ``P_d[p] = K[p, p + d]`` to a plane of the same
+d; only the pool that ends a stage mixes planes. After the readout one number per pair
+of images is left, and the operations of the head act on it. A fully connected network
+is an image of one pixel: no stage operation, everything in the head.
 
-The machine that runs operations has a current value and a stack of saved values. A value is the pair (k, t) of NNGP and
-NTK covariances. The variances of a value, one per pixel and image, obey the same operations with k for p = p', d = 0,
-and x1 = x2, and are known before the planes are run.
+The machine that runs operations has a current value and a stack of saved values. A
+value is the pair (k, t) of NNGP and NTK covariances. The variances of a value, one per
+pixel and image, obey the same operations with k for p = p', d = 0 and x1 = x2, and are
+known before the planes are run.
 """
 
 from dataclasses import dataclass
-from typing import Union
 
 from ...dual_activations import Activation
 
@@ -20,10 +21,11 @@ Pair = tuple[int, int]
 
 @dataclass(frozen=True)
 class Box:
-    """k[p] <- sum of k[p + o] over -before <= o <= after per axis, at p and p' = p + d alike; t alike.
+    """k[p] <- sum of k[p + o] over -before <= o <= after per axis; t alike.
 
-    ``padding`` says what lies outside the image: "SAME" zeros, "CIRCULAR" the other side, "VALID" nothing: the image
-    shrinks, and p counts from the first pixel whose window is inside.
+    Both p and p' move by o. ``padding`` says what lies outside the image: "SAME" zeros,
+    "CIRCULAR" the other side, "VALID" nothing: the image shrinks, and p counts from the
+    first pixel whose window is inside.
     """
 
     before: Pair
@@ -33,7 +35,11 @@ class Box:
 
 @dataclass(frozen=True)
 class Affine:
-    """t <- w t + u k + v, then k <- w k + b. (ntk: u = w, v = b; standard: u = fan_in, v = 1 with a bias.)"""
+    """t <- w t + u k + v, then k <- w k + b.
+
+    In the "ntk" parameterization u = w, v = b; in "standard" u = fan_in, v = 1 with a
+    bias. Weights make a network trainable, so t = 0 before the first one.
+    """
 
     w: float
     b: float
@@ -43,14 +49,17 @@ class Affine:
 
 @dataclass(frozen=True)
 class Activate:
-    """t <- t k_dot(p, q, k), then k <- k(p, q, k): the dual activations, p and q the variances of both images."""
+    """t <- t k_dot(p, q, k), then k <- k(p, q, k), p and q the variances of both."""
 
     activation: Activation
 
 
 @dataclass(frozen=True)
 class Normalize:
-    """k <- k / sqrt((p + eps) (q + eps)), t alike. ``spatial``: the variances are averaged over these axes first."""
+    """k <- k / sqrt((p + eps) (q + eps)); t alike.
+
+    ``spatial``: the variances are averaged over these axes first.
+    """
 
     eps: float
     spatial: tuple[bool, bool] = (False, False)
@@ -71,16 +80,17 @@ class Add:
     """Take the top of the stack and add it to the current value."""
 
 
-Op = Union[Box, Affine, Activate, Normalize, Push, Swap, Add]
+Op = Box | Affine | Activate | Normalize | Push | Swap | Add
 
 
 @dataclass(frozen=True)
 class Pool:
-    """y[P] = scale * sum of x[s P - before + o] over a window of offsets 0 <= o < window per axis.
+    """y[P] = scale * sum of x[s P - before + o] over offsets 0 <= o < window per axis.
 
-    A strided convolution is its box followed by a pool of window 1. ``circular``: indices wrap around, else pixels
-    outside count as zero. ``edges``: divide by the number of pixels inside the image as well. ``shape`` is the number
-    of output pixels per axis.
+    It acts on the current value and on the stack. A strided convolution is its box
+    followed by a pool of window 1. ``circular``: indices wrap around, else pixels
+    outside count as zero. ``edges``: divide by the number of pixels inside the image as
+    well. ``shape``: output pixels per axis.
     """
 
     window: Pair
@@ -94,35 +104,50 @@ class Pool:
 
 @dataclass(frozen=True)
 class Stage:
-    """Operations between two pools, on images of ``shape`` pixels at entry. ``pool`` is None in the last stage."""
+    """Operations between two pools, on images of ``shape`` pixels at entry.
+
+    ``pool`` is None in the last stage. ``saved`` counts the stack at entry.
+    """
 
     shape: Pair
     ops: tuple[Op, ...]
     pool: Pool | None
+    saved: int = 0
 
     @property
     def shapes(self) -> tuple[Pair, ...]:
-        """Pixels per axis before each operation, and after the last: ``len(ops) + 1`` entries."""
+        """Pixels before each operation and after the last: ``len(ops) + 1`` entries."""
         shapes = [self.shape]
         for op in self.ops:
-            cut = (0, 0)
+            h, w = shapes[-1]
             if isinstance(op, Box) and op.padding == "VALID":
-                cut = (op.before[0] + op.after[0], op.before[1] + op.after[1])
-            shapes.append((shapes[-1][0] - cut[0], shapes[-1][1] - cut[1]))
+                h -= op.before[0] + op.after[0]
+                w -= op.before[1] + op.after[1]
+            shapes.append((h, w))
         return tuple(shapes)
 
     @property
     def torus(self) -> bool:
-        """Whether displacements are counted modulo the shape: some box of the stage wraps around."""
+        """Whether displacements count modulo the shape: some box wraps around."""
         return any(isinstance(op, Box) and op.padding == "CIRCULAR" for op in self.ops)
+
+    @property
+    def depths(self) -> tuple[int, ...]:
+        """Values on the stack before each operation and after the last."""
+        step = {Push: 1, Add: -1}
+        depths = [self.saved]
+        for op in self.ops:
+            depths.append(depths[-1] + step.get(type(op), 0))
+        return tuple(depths)
 
 
 @dataclass(frozen=True)
 class Program:
-    """A network on images of ``channels`` channels: stages, then a readout, then the operations of the head.
+    """A network on images of ``channels`` channels: stages, a readout, a head.
 
-    ``readout`` is "flatten" (mean over p of K[p, p]), "mean" or "sum" (over all p and p'). The input value is
-    k = x1 . x2 / channels, t = 0. Head operations are Affine, Activate, Normalize, Push, Swap and Add.
+    ``readout`` is "flatten" (mean over p of K[p, p]), "mean" or "sum" (over all p and
+    p'). The input value is k = x1 . x2 / channels, t = 0. Operations of the head are
+    Affine, Activate, Normalize, Push, Swap and Add.
     """
 
     channels: int
@@ -137,5 +162,5 @@ class Program:
 
     @property
     def one_pixel(self) -> bool:
-        """Whether this is a fully connected network: nothing happens before the head."""
+        """Whether nothing happens before the head, as in a fully connected network."""
         return self.shape == (1, 1) and not any(s.ops or s.pool for s in self.stages)
