@@ -46,10 +46,10 @@ say = { echo "tangency: $(1)" >&2; exit 1; }
 # environment: a virtual environment ($(1)) of an interpreter ($(2)).
 define environment
 	@command -v $(2) >/dev/null 2>&1 || $(call say,$(2) was not found: install \
-		Python 3.11 or newer$(comma) or name one as in 'make PYTHON=python3.12')
+		Python 3.11 or newer$(comma) or name one by adding PYTHON=python3.12)
 	@$(2) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || $(call say,$(2) is \
-		$$($(2) -V 2>&1)$(comma) expected 3.11 or newer: name one as in \
-		'make PYTHON=python3.12')
+		$$($(2) -V 2>&1)$(comma) expected 3.11 or newer: name one by adding \
+		PYTHON=python3.12)
 	@$(2) -c 'import ensurepip, venv' 2>/dev/null || $(call say,$(2) cannot \
 		make virtual environments: install its venv module$(comma) on Debian and \
 		Ubuntu 'apt-get install python3-venv')
