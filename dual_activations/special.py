@@ -53,21 +53,21 @@ def _apply(name: str, x: Array) -> Array:
     backend = _backend(x)
     if backend is not None:
         return getattr(backend, name)(x)
+    # SciPy computes on a view of any other array in the memory of the CPU.
     xp = array_namespace(x)
     return xp.asarray(getattr(scipy_special, name)(np.from_dlpack(x)), dtype=x.dtype)
 
 
 def _backend(x: Array) -> ModuleType | None:
-    """The module with special functions of the framework that x belongs to; None if it
-    has none, and SciPy must compute on a view of x."""
+    """The module with special functions for x, if its library has one."""
     if is_numpy_array(x):
         return scipy_special
     if is_jax_array(x):
-        from jax.scipy import special
+        from . import jax_special
 
-        return special
+        return jax_special
     if is_torch_array(x):
-        from torch import special
+        from . import torch_special
 
-        return special
+        return torch_special
     return None
