@@ -1,0 +1,1 @@
+"""Benchmarks: ``python -m benchmarks cntk``. A suite is an entry in the registry."""

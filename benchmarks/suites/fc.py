@@ -1,0 +1,108 @@
+"""Fully connected NNGP and NTK: our engines and neural-tangents."""
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+
+from ..networks import fully_connected
+from ..registry import Case, Contender, suite
+from ..results import Line
+from ..table import by_case, cell, footer, markdown, megabytes, ratio, seconds
+from .cntk import entry_time, unit_time
+from .kernels import EngineRun, PeerRun, Problem, peer_reference
+
+DEPTHS = (3, 10, 50)
+FEATURES = (64, 784)
+SIZE = 2000
+
+# The exact engine writes every layer: smaller blocks are better for it.
+EXACT_SIZE = 500
+PEER_SIZES = (500, 1000, 2000)
+
+# float32 against float64. The relative error of 1 - rho, and with it that of the NTK,
+# grows with depth.
+TOLERANCE, PEER_TOLERANCE = 2e-6, 1e-4
+
+STARTUP = "depth10-d64"
+
+
+def case(depth: int, d: int) -> Case:
+    """NNGP and NTK of SIZE x SIZE pairs."""
+    name = f"depth{depth}-d{d}"
+    problem = Problem(fully_connected(depth), (d,), gate=(100, 120))
+    start = name == STARTUP
+    planes = partial(EngineRun, problem, "planes")
+    return Case(
+        name=name,
+        reference=problem.reference,
+        reference_name="exact engine in float64",
+        confirm=partial(peer_reference, problem),
+        contenders={
+            "planes": Contender(
+                partial(planes, (SIZE, SIZE)), memory=True, startup=start
+            ),
+            "planes, x2=None": Contender(
+                partial(planes, (SIZE, SIZE), symmetric=True), memory=start
+            ),
+            "exact": Contender(
+                partial(EngineRun, problem, "exact", (EXACT_SIZE, EXACT_SIZE)),
+                memory=start,
+            ),
+            "neural-tangents": Contender(
+                partial(PeerRun, problem, tuple((n, n) for n in PEER_SIZES)),
+                tolerance=PEER_TOLERANCE,
+                peer=True,
+                memory=start,
+                startup=start,
+            ),
+        },
+        tolerance=TOLERANCE,
+        unit="pair",
+        problem=problem.describe(),
+        quick=(depth, d) == (3, 64),
+    )
+
+
+def table(lines: Sequence[Line]) -> str:
+    """Time per pair of everybody, ratios, and peak memory."""
+    header = [
+        "network",
+        "neural-tangents",
+        "exact",
+        "planes",
+        "planes, CPU",
+        "planes, x2=None",
+        "peer / planes",
+        "exact / planes",
+        "ns per entry-layer",
+        "error",
+        "memory: peer",
+        "planes",
+    ]
+    rows = []
+    for name, found in by_case(lines).items():
+        peer, exact, planes = map(found.get, ("neural-tangents", "exact", "planes"))
+        rows.append(
+            [
+                name,
+                cell(peer, unit_time),
+                cell(exact, unit_time),
+                cell(planes, unit_time),
+                cell(planes, lambda x: seconds(x["cpu_s"]["p50"] / x["amount"])),
+                cell(found.get("planes, x2=None"), unit_time),
+                ratio(peer, planes),
+                ratio(exact, planes),
+                cell(planes, entry_time),
+                cell(planes, lambda x: f"{x['gate']['error']:.0e}"),
+                cell(peer, megabytes),
+                cell(planes, megabytes),
+            ]
+        )
+    return f"{markdown(header, rows)}\n\n{footer(lines)}"
+
+
+@suite("fc", "fully connected kernels against neural-tangents", table)
+def cases() -> Iterator[Case]:
+    """Three depths at two numbers of features."""
+    for d in FEATURES:
+        for depth in DEPTHS:
+            yield case(depth, d)
