@@ -37,8 +37,8 @@ def compute(
         progress: whether to show a bar (on a terminal, if tqdm is installed).
 
     Returns:
-        A NumPy array ``[n, m]`` in the dtype of the kernel, or ``Kernels`` of them for a
-        tuple.
+        A NumPy array ``[n, m]`` in the dtype of the kernel, or ``Kernels`` of them for
+        a tuple.
 
     Raises:
         TypeError, ValueError: the inputs are not fit, see ``ExactKernel``; or the
@@ -99,8 +99,9 @@ def _evaluate(
         k = as_numpy(name, array)
         if k.shape != expected:
             raise ValueError(
-                f"kernel: its {name} has shape {k.shape}, expected {expected}; a network "
-                "that keeps spatial axes needs Flatten() or GlobalAvgPool() at its end"
+                f"kernel: its {name} has shape {k.shape}, expected {expected}; a "
+                "network that keeps spatial axes needs Flatten() or "
+                "GlobalAvgPool() at its end"
             )
         tiles[name] = k
     return tiles

@@ -18,8 +18,8 @@ def as_numpy(name: str, a: Array) -> np.ndarray:
     if is_torch_array(a):
         if a.requires_grad:
             raise TypeError(
-                f"{name} is a tensor that requires grad, but NumPy takes over from here "
-                f"and records no gradients; pass {name}.detach()"
+                f"{name} is a tensor that requires grad, but NumPy takes over from "
+                f"here and records no gradients; pass {name}.detach()"
             )
         a = a.cpu()
     try:
@@ -31,7 +31,7 @@ def as_numpy(name: str, a: Array) -> np.ndarray:
         ) from error
     if out.dtype == object:
         raise TypeError(
-            f"{name} is a {type(a).__name__}, expected an array of NumPy, JAX, torch or "
-            f"another array-API library; write numpy.asarray({name}, dtype=float)"
+            f"{name} is a {type(a).__name__}, expected an array of NumPy, JAX, torch "
+            f"or another array-API library; write numpy.asarray({name}, dtype=float)"
         )
     return out

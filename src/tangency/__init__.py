@@ -1,10 +1,19 @@
 """Neural kernels at any width."""
 
-from . import dual_activations, kernels
+from . import datasets, dual_activations, kernels, regression
+from .datasets import *  # noqa: F403
 from .dual_activations import *  # noqa: F403
 from .kernels import *  # noqa: F403
 from .kernels import layers
 from .kernels.layers import *  # noqa: F403
+from .regression import *  # noqa: F403
 
 __version__ = "0.1.0"
-__all__ = ["__version__", *dual_activations.__all__, *kernels.__all__, *layers.__all__]
+__all__ = [
+    "__version__",
+    *datasets.__all__,
+    *dual_activations.__all__,
+    *kernels.__all__,
+    *layers.__all__,
+    *regression.__all__,
+]

@@ -1,0 +1,110 @@
+r"""Errors on training points left out, in closed form.
+
+With A = K + lambda I and alpha = A^{-1} y, the fit to all points but i misses that
+point by
+
+.. math:: y_i - f_{-i}(x_i) = \alpha_i / [A^{-1}]_{ii}
+
+(Rasmussen & Williams 2006, eq. 5.12): n fits for the price of one.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from .matrices import square_matrix, targets, unit_roundoff
+from .ridge import checked_ridge, ridge_unit
+from .spectrum import Spectrum, eigendecompose
+
+RIDGES = tuple(float(r) for r in 10.0 ** np.arange(-8, 1.5, 0.5))
+CRITERIA = ("mse", "error")
+
+
+@dataclass(frozen=True)
+class RidgeChoice:
+    """A ridge chosen by leave-one-out, and the errors that led to it.
+
+    Args:
+        ridge: the chosen one, in units of ``ridge_scale``.
+        ridge_scale: "trace" or "absolute".
+        ridges: all that were tried, ``[r]``.
+        errors: the leave-one-out error of each, ``[r]``.
+        criterion: "mse" or "error".
+    """
+
+    ridge: float
+    ridge_scale: str
+    ridges: np.ndarray = field(repr=False)
+    errors: np.ndarray = field(repr=False)
+    criterion: str
+
+    @property
+    def at_edge(self) -> bool:
+        """Whether it is the smallest or largest that was tried: try more on that
+        side."""
+        return self.ridge in (self.ridges[0], self.ridges[-1])
+
+
+def choose_ridge(
+    k: Any,
+    y: Any,
+    ridges: Any = RIDGES,
+    ridge_scale: str = "trace",
+    criterion: str = "mse",
+) -> RidgeChoice:
+    """The ridge with the smallest leave-one-out error on the training set.
+
+    One eigendecomposition serves all ridges. No test data are involved.
+
+    Args:
+        k: kernel matrix of the training inputs, ``[n, n]``.
+        y: targets ``[n]`` or ``[n, outputs]``.
+        ridges: candidates, all > 0.
+        ridge_scale: "trace" for ridges in units of tr(K) / n, or "absolute".
+        criterion: "mse", or "error": the fraction of rows whose largest prediction is
+            not at the largest target. Equal errors are decided by the mse.
+
+    >>> import numpy as np
+    >>> k, y = np.eye(4) + 1, np.asarray([1.0, 1.0, 1.0, 1.0])
+    >>> choose_ridge(k, y, ridges=[0.1, 1.0, 10.0]).ridge
+    0.1
+    """
+    unit_k = unit_roundoff(k)
+    k = square_matrix("k", k)
+    y, _ = targets(y, len(k))
+    grid = _checked_ridges(ridges)
+    if criterion not in CRITERIA or (criterion == "error" and y.shape[1] < 2):
+        raise ValueError(
+            f"criterion is {criterion!r} for y of {y.shape[1]} columns, expected "
+            "'mse', or 'error' where y has one column per class"
+        )
+    spectrum = eigendecompose(k, unit_k)
+    unit = ridge_unit(k, ridge_scale)
+    mse, error = np.empty(len(grid)), np.empty(len(grid))
+    for i, ridge in enumerate(grid):
+        residuals = leave_one_out_residuals(spectrum, y, ridge * unit)
+        mse[i] = np.mean(residuals**2)
+        guess = (y - residuals).argmax(axis=1)
+        error[i] = np.mean(guess != y.argmax(axis=1))
+    order = np.lexsort((mse, error)) if criterion == "error" else np.argsort(mse)
+    errors = error if criterion == "error" else mse
+    return RidgeChoice(float(grid[order[0]]), ridge_scale, grid, errors, criterion)
+
+
+def leave_one_out_residuals(
+    spectrum: Spectrum, y: np.ndarray, shift: float
+) -> np.ndarray:
+    """y minus the prediction of each row from all others, ``[n, k]``, where
+    ``shift`` > 0 is on the diagonal."""
+    inverse = 1 / (spectrum.values + shift)
+    V = spectrum.vectors
+    alpha = V @ (inverse[:, None] * (V.T @ y))
+    return alpha / ((V * V) @ inverse)[:, None]
+
+
+def _checked_ridges(ridges: Any) -> np.ndarray:
+    grid = np.sort([checked_ridge(r) for r in np.atleast_1d(ridges).tolist()])
+    if not len(grid) or grid[0] == 0:
+        raise ValueError(f"ridges is {ridges!r}, expected at least one number, all > 0")
+    return grid
