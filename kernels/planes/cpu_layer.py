@@ -34,7 +34,7 @@ def box_affine_rectify(
         W: workspace; row r of the plane starts at ``k0 + r pitch``.
         k0, t0: first row of k and of t; t0 None while t is zero.
         write_t: where t goes if t0 is None; None when no t is wanted.
-        spare: offset of a row of zeros, followed by two rows for copies.
+        spare: offsets of a row of zeros and of two rows for copies.
         h, w: pixels; ``wrap``: whether the box wraps around.
         M: maps; p of both images from ``m1`` and ``m2``, 1 / sqrt(p) ``part`` later.
         place: first row and column of the plane in both maps, and the map's shape.
@@ -50,10 +50,11 @@ def box_affine_rectify(
     row1, col1, row2, col2, high, wide = place
     step = pitch if ascending else -pitch
     begin = 0 if ascending else h - 1
-    k_edge_up = k_edge_down = t_edge_up = t_edge_down = spare
+    zeros, copies = spare
+    k_edge_up = k_edge_down = t_edge_up = t_edge_down = zeros
     if wrap:
         # The row that is overwritten first is needed again at the end.
-        k_copy, t_copy = spare + pitch, spare + 2 * pitch
+        k_copy, t_copy = copies, copies + pitch
         for x in range(0, w * LANES, LANES):
             store(W, k_copy + x, load(W, k0 + begin * pitch + x))
             if t0 is not None:
