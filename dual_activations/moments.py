@@ -25,14 +25,33 @@ def two_product(a: Array, b: Array) -> tuple[Array, Array]:
     return h, ((a_hi * b_hi - h) + a_hi * b_lo + a_lo * b_hi) + a_lo * b_lo
 
 
-def determinant(p: Array, q: Array, c: Array) -> Array:
-    """max(p q - c^2, 0), accurate to rounding even where the two products nearly
-    cancel."""
-    xp = array_namespace(p, q, c)
+def signed_determinant(p: Array, q: Array, c: Array) -> Array:
+    """p q - c^2, accurate to rounding even where the two products nearly cancel. It is
+    negative where c was rounded to more than sqrt(p q)."""
     pq, pq_error = two_product(p, q)
     cc, cc_error = two_product(c, c)
-    det = (pq - cc) + (pq_error - cc_error)
+    return (pq - cc) + (pq_error - cc_error)
+
+
+def determinant(p: Array, q: Array, c: Array) -> Array:
+    """max(p q - c^2, 0), accurate to rounding."""
+    det = signed_determinant(p, q, c)
+    xp = array_namespace(det)
     return xp.where(det > 0, det, xp.zeros_like(det))
+
+
+def shifted_determinant(s: Any, p: Array, q: Array, c: Array) -> tuple[Array, Array]:
+    """D = det(I + s [[p, c], [c, q]]) = 1 + s (p + q) + s^2 (p q - c^2) for s >= 0, and
+    p q - c^2 as it was used.
+
+    Unlike a root of the determinant, D is smooth at correlation +-1: there a negative
+    p q - c^2 is kept, with its derivatives, unless it is large enough to spoil D.
+    """
+    det = signed_determinant(p, q, c)
+    xp = array_namespace(det)
+    linear = 1 + s * (p + q)
+    det = xp.where(s * s * det > -linear / 2, det, xp.zeros_like(det))
+    return linear + s * s * det, det
 
 
 def safe_sqrt(x: Array) -> Array:
