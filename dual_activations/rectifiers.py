@@ -83,7 +83,7 @@ class LeakyRelu(ABRelu):
 
     a: float = field(init=False, repr=False)
     b: float = field(default=1.0, init=False, repr=False)
-    alpha: float = 0.01
+    alpha: float
 
     def __post_init__(self) -> None:
         alpha = real("LeakyRelu", "alpha", self.alpha)
