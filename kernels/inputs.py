@@ -57,7 +57,7 @@ def _check_one(name: str, x: Any) -> Any:
     if 0 in x.shape:
         raise ValueError(f"{name} has shape {tuple(x.shape)}, expected no empty axis")
     if not _is_finite(xp, x):
-        bad = int(xp.sum(xp.astype(~xp.isfinite(x), xp.int64)))
+        bad = int(xp.sum(xp.astype(~xp.isfinite(x), x.dtype)))
         raise ValueError(
             f"{name} holds {bad} entries that are NaN or infinite, expected finite "
             "numbers; drop or impute those rows first"
