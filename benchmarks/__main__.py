@@ -24,7 +24,7 @@ def main(argv: list[str] | None = None) -> int:
             print(f"{case.name}: {', '.join(case.contenders)}")
         return 0
     options = Options(
-        repeats=arguments.repeats or (3 if arguments.quick else 7),
+        repeats=arguments.repeats or (3 if arguments.quick else 5),
         peers=not arguments.no_peer,
         probes=not arguments.quick,
         command=" ".join(["python -m benchmarks", *(argv or sys.argv[1:])]),
@@ -64,7 +64,7 @@ def _parser() -> argparse.ArgumentParser:
 def _add_measure(parser: argparse.ArgumentParser, name: str) -> None:
     parser.set_defaults(suite=name)
     parser.add_argument("--quick", action="store_true", help="few cases, no probes")
-    parser.add_argument("--repeats", type=int, help="samples of each (7; quick 3)")
+    parser.add_argument("--repeats", type=int, help="samples of each (5; quick 3)")
     parser.add_argument("--filter", help="cases whose name has this in it, or a glob")
     parser.add_argument("--list", action="store_true", help="list the cases only")
     parser.add_argument("--no-peer", action="store_true", help="our engines alone")

@@ -31,12 +31,11 @@ def relative_error(result: np.ndarray, reference: np.ndarray) -> float:
 
 
 def check(
-    who: str, result: np.ndarray, reference: np.ndarray, tolerance: float, name: str
+    result: np.ndarray, reference: np.ndarray, tolerance: float, name: str
 ) -> Verdict:
     """The verdict on a right result.
 
     Args:
-        who: case and contender, for the message.
         result, reference: arrays of one shape; the reference in float64.
         tolerance: largest ``relative_error`` allowed.
         name: who computed the reference.
@@ -47,7 +46,7 @@ def check(
     error = relative_error(result, reference)
     if not error <= tolerance:
         raise WrongResult(
-            f"{who}: relative error {error:.2e} against {name}, expected at most "
+            f"relative error {error:.2e} against {name}, expected at most "
             f"{tolerance:.0e} (shapes {np.shape(result)} and {np.shape(reference)}); "
             "nothing was timed"
         )

@@ -34,7 +34,7 @@ class Options:
         command: the command line, for the lines.
     """
 
-    repeats: int = 7
+    repeats: int = 5
     peers: bool = True
     probes: bool = True
     command: str = ""
@@ -60,6 +60,7 @@ def run_case(
     failures: list[str] = []
     reference = case.reference()
     confirmed = _confirm(case, reference, options)
+    started: list[Run] = []
     ready: dict[str, tuple[Contender, Run, Verdict]] = {}
     try:
         for name, contender in case.contenders.items():
@@ -67,12 +68,8 @@ def run_case(
                 continue
             with _collect(failures, f"{case.name}, {name}"):
                 run = contender.start()
-                tolerance = contender.tolerance or case.tolerance
-                who = f"{case.name}, {name}"
-                verdict = check(
-                    who, run.value(), reference, tolerance, case.reference_name
-                )
-                ready[name] = contender, run, verdict
+                started.append(run)
+                ready[name] = contender, run, _judge(case, contender, run, reference)
         samplers = {name: run.sample for name, (_, run, _) in ready.items()}
         taken = interleave(samplers, options.repeats)
         for name, (contender, run, verdict) in ready.items():
@@ -90,7 +87,7 @@ def run_case(
                     "facts": {**run.facts, **probed},
                 }
     finally:
-        for _, run, _ in ready.values():
+        for run in started:
             run.close()
     if failures:
         raise Failure("\n".join(failures))
@@ -112,17 +109,22 @@ class _collect:
         return True
 
 
+def _judge(
+    case: Case, contender: Contender, run: Run, reference: np.ndarray
+) -> Verdict:
+    tolerance = contender.tolerance or case.tolerance
+    return check(run.value(), reference, tolerance, case.reference_name)
+
+
 def _confirm(case: Case, reference: np.ndarray, options: Options) -> Any:
     """The verdict of a second, independent reference on the first."""
     if case.confirm is None or not options.peers:
         return None
-    who = f"{case.name}, {case.reference_name}"
     try:
-        found = check(
-            who, reference, case.confirm(), CONFIRM_TOLERANCE, "peer in float64"
-        )
+        found = check(reference, case.confirm(), CONFIRM_TOLERANCE, "peer in float64")
     except (WrongResult, PeerError, PeerMissing) as error:
-        raise Failure(str(error)) from None
+        who = f"{case.name}, {case.reference_name}"
+        raise Failure(f"{who}: {type(error).__name__}: {error}") from None
     return asdict(found)
 
 

@@ -12,6 +12,7 @@ import subprocess
 import tempfile
 import time
 from collections import deque
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -96,13 +97,13 @@ class Peer:
 
     def close(self) -> None:
         """Stop the worker and remove its files."""
-        if self._process.poll() is None:
+        with suppress(BrokenPipeError):
             self._process.stdin.close()
-            try:
-                self._process.wait(5)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
+        try:
+            self._process.wait(5)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
         self._process.stdout.close()
         self._log.close()
         self._folder.cleanup()

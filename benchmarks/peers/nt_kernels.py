@@ -41,6 +41,7 @@ class Problem:
         self.get = tuple(get)
         self.function = jax.jit(lambda a, b: tuple(kernel_fn(a, b, self.get)))
         self.x1, self.x2 = np.load(x1), np.load(x2)
+        self.last = None
 
     @functools.cache  # noqa: B019
     def block(self, n, m, x64=False):
@@ -74,15 +75,21 @@ def kernel_forget():
 
 
 def kernel_value(n, m, out, x64=False):
-    """Write the block, stacked [outputs, n, m]."""
-    np.save(out, np.stack([np.asarray(k) for k in problem.block(n, m, x64)()]))
+    """Write the block, stacked [outputs, n, m]; what was just timed is not redone."""
+    if problem.last is None or problem.last[:3] != (n, m, x64):
+        problem.last = n, m, x64, problem.block(n, m, x64)()
+    np.save(out, np.stack([np.asarray(k) for k in problem.last[3]]))
     return {}
 
 
 def kernel_time(n, m, loops=1):
     """Wall and CPU seconds of a block; compiles it first where that is still to do."""
     call = problem.block(n, m)
-    return asdict(measure(lambda: jax.block_until_ready(call()), loops))
+
+    def timed():
+        problem.last = n, m, False, jax.block_until_ready(call())
+
+    return asdict(measure(timed, loops))
 
 
 def kernel_first_call(n, m):

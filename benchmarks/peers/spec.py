@@ -62,6 +62,7 @@ def _(layer: tg.SumPool) -> Spec:
 @spec.register(tg.FanInSum)
 @spec.register(tg.FanInProd)
 @spec.register(tg.Relu)
+@spec.register(tg.Gelu)
 def _(layer: Any) -> Spec:
     return [type(layer).__name__, [], {}]
 
@@ -79,6 +80,11 @@ def _(layer: tg.LayerNorm) -> Spec:
 @spec.register
 def _(layer: tg.ABRelu) -> Spec:
     return ["ABRelu", [layer.a, layer.b], {}]
+
+
+@spec.register
+def _(layer: tg.Erf) -> Spec:
+    return ["Erf", [layer.a, layer.b, layer.c], {}]
 
 
 def _weights(layer: tg.Dense | tg.Conv) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Contenders for a block of an infinite-width kernel: our engines, and a peer."""
 
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +12,7 @@ from ..networks import images, vectors
 from ..peers.client import Peer, shared
 from ..peers.spec import spec
 from ..registry import Run
-from ..timing import Sample, loops_for, measure, repetitions
+from ..timing import Sample, measure, repetitions
 
 GET = ("nngp", "ntk")
 Block = tuple[int, int]
@@ -70,7 +71,7 @@ class EngineRun(Run):
         self.amount = block[0] * block[1]
         self.facts = {"block": list(block), "symmetric": symmetric}
         self.facts |= plan_facts(self.kernel, self.x1.shape, self.amount)
-        self._loops = 0
+        self._loops = 1
 
     def once(self) -> Any:
         if self.symmetric:
@@ -81,11 +82,14 @@ class EngineRun(Run):
         self.kernel(self.x1[:1], None if self.symmetric else self.x2[:1], GET)
 
     def value(self) -> np.ndarray:
+        self.warm()
+        start = time.perf_counter()
+        kernels = self.once()
+        self._loops = repetitions(time.perf_counter() - start)
         n, m = self.problem.gate
-        return np.stack([k[:n, :m] for k in self.once()])
+        return np.stack([k[:n, :m] for k in kernels])
 
     def sample(self) -> Sample:
-        self._loops = self._loops or loops_for(self.once)
         return measure(self.once, self._loops)
 
 
@@ -136,11 +140,12 @@ class PeerRun(Run):
         self.peer.request("kernel_forget")
 
     def _fastest(self, blocks: tuple[Block, ...]) -> tuple[Block, dict[Block, float]]:
-        """The block with the least seconds per pair, each timed once when warm."""
+        """The block with the least seconds per pair; a single one is not warmed up."""
         seconds = {}
         for block in blocks:
-            self._time(block)
             seconds[block] = self._time(block).wall
+            if len(blocks) > 1:
+                seconds[block] = self._time(block).wall
         return min(blocks, key=lambda b: seconds[b] / (b[0] * b[1])), seconds
 
     def _time(self, block: Block, loops: int = 1) -> Sample:
