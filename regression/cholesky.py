@@ -10,8 +10,6 @@ from scipy.linalg.lapack import dpocon, dpotri
 
 # Tried in turn, in units of the mean diagonal.
 JITTERS = (0.0, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4)
-# LAPACK counts in 32-bit integers; beyond this many rows its results were seen wrong.
-MAX_ROWS = 32_767
 
 
 class JitterWarning(UserWarning):
@@ -75,14 +73,8 @@ def factorise(k: np.ndarray, shift: float) -> Cholesky:
 
     Raises:
         NotPositiveDefiniteError: even 1e-4 of the mean diagonal was not enough.
-        ValueError: more rows than LAPACK can count safely.
     """
     n = len(k)
-    if n > MAX_ROWS:
-        raise ValueError(
-            f"k has {n} rows, expected at most {MAX_ROWS}: LAPACK's 32-bit integers "
-            "are not safe beyond; use a subset of the training set"
-        )
     mean = float(np.trace(k)) / n
     for relative in JITTERS if mean > 0 else ():
         jitter = relative * mean

@@ -9,18 +9,27 @@ from ..kernels.matrix.host import as_numpy
 # Entries of a symmetric matrix may differ by this much of the largest one: the
 # rounding errors of a float32 kernel.
 ASYMMETRY = 1e-5
+# LAPACK counts in 32-bit integers; its results were seen wrong beyond this many rows.
+MAX_ROWS = 32_767
 
 
 def square_matrix(name: str, k: Any) -> np.ndarray:
     """``k`` as a symmetric float64 matrix ``[n, n]``."""
+    rows = len(k) if hasattr(k, "__len__") else 0
+    if rows > MAX_ROWS:
+        raise ValueError(
+            f"{name} has {rows} rows, expected at most {MAX_ROWS}: LAPACK's 32-bit "
+            "integers are not safe beyond; use a subset of the training set"
+        )
     k = matrix(name, k)
     if k.shape[0] != k.shape[1]:
         raise ValueError(
             f"{name} has shape {k.shape}, expected [n, n]: the kernel between all "
             "pairs of training inputs"
         )
-    gap = np.abs(k - k.T).max()
-    if gap > ASYMMETRY * np.abs(k).max():
+    # By rows, so that no second matrix is in memory.
+    gap = max(float(np.abs(k[i] - k[:, i]).max()) for i in range(len(k)))
+    if gap > ASYMMETRY * max(k.max(), -k.min()):
         raise ValueError(
             f"{name} is not symmetric, entries differ by up to {gap:.3g}; compute it "
             f"with x2=None, or pass ({name} + {name}.T) / 2"
@@ -79,4 +88,4 @@ def _floating(name: str, a: Any) -> np.ndarray:
             f"{name} holds {np.sum(~np.isfinite(a))} entries that are NaN or infinite, "
             "expected finite numbers"
         )
-    return a.astype(np.float64)
+    return a.astype(np.float64, copy=False)
