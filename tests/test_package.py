@@ -7,11 +7,14 @@ import sys
 import sysconfig
 import tarfile
 import venv
+from importlib import metadata
 from pathlib import Path
 from zipfile import ZipFile
 
 import pytest
 from house import DOOR, ROOT, modules, needs_an_extra, rooms
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 FILES = ("setup.py", "pyproject.toml", "MANIFEST.in", "README.md", "LICENSE")
 CORE = [name for name in modules() if not needs_an_extra(name) and name != "__main__"]
@@ -139,3 +142,24 @@ def test_source_distribution_makes_the_same_wheel(source, tmp_path):
     (unpacked,) = (tmp_path / "unpacked").iterdir()
     assert (unpacked / "LICENSE").is_file()
     assert contents(build(unpacked, "wheel", tmp_path / "wheel")) == expected()
+
+
+def pins(name):
+    """The requirements of a file, without those of the files that it includes."""
+    lines = (ROOT / name).read_text(encoding="utf-8").splitlines()
+    return [Requirement(line) for line in lines if line and line[0] not in "#-"]
+
+
+@pytest.mark.parametrize("name", ["requirements-demo.txt", "requirements-dev.txt"])
+def test_every_requirement_is_pinned_exactly(name):
+    for pin in pins(name):
+        assert [s.operator for s in pin.specifier] == ["=="], f"{name}: {pin}"
+
+
+def test_requirements_of_the_demo_name_everything_that_they_bring():
+    named = {canonicalize_name(pin.name) for pin in pins("requirements-demo.txt")}
+    for name in named:
+        brings = map(Requirement, metadata.requires(name) or ())
+        brings = [r for r in brings if not r.marker or r.marker.evaluate({"extra": ""})]
+        missing = {canonicalize_name(r.name) for r in brings} - named
+        assert not missing, f"{name} brings {missing}, pin them too"
