@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 import tangency as tg
 
 DATA = Path(__file__).parent / "data"

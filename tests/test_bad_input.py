@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
-import tangency as tg
 import torch
+
+import tangency as tg
 
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((3, 5))

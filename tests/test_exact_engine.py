@@ -3,10 +3,11 @@
 import jax
 import numpy as np
 import pytest
-import tangency as tg
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+import tangency as tg
 from tangency.kernels.exact import covariances
 from tangency.kernels.layers.needs import needs_pairs
 

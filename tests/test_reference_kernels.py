@@ -3,9 +3,10 @@
 import jax
 import numpy as np
 import pytest
-import tangency as tg
 import torch
 from networks import build, reference_arrays, reference_cases
+
+import tangency as tg
 
 CASES = {case["name"]: case for case in reference_cases()}
 # Compilation costs more than the arithmetic of these small kernels.
