@@ -11,6 +11,7 @@ ORDER = (
     "dual_activations",
     "datasets",
     "kernels.layers",
+    "kernels.inputs",
     "kernels.exact",
     "kernels.planes",
     "kernels.finite",
