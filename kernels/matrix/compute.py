@@ -59,7 +59,7 @@ def compute(
     with progress_bar(grid.pairs, " and ".join(names), "pair", progress) as advance:
         for rows, columns in grid:
             on_diagonal = grid.symmetric and rows == columns
-            pair = (x1[rows], None if on_diagonal else other[columns])
+            pair = (x1[rows, ...], None if on_diagonal else other[columns, ...])
             for name, k in _evaluate(kernel, *pair, names).items():
                 if name not in out:
                     out[name] = np.empty((grid.rows, grid.columns), k.dtype)
@@ -83,7 +83,7 @@ def compute_diagonal(
     (name,) = wanted(get)
     check_inputs(x, None)
     blocks = Grid(x.shape[0], 1, _checked_tile(block) or 8).row_blocks
-    parts = (_evaluate(kernel, x[rows], None, (name,))[name] for rows in blocks)
+    parts = (_evaluate(kernel, x[rows, ...], None, (name,))[name] for rows in blocks)
     return np.concatenate([np.diagonal(k) for k in parts])
 
 
