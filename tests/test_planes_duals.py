@@ -47,7 +47,7 @@ def compiled(family):
     """``partials`` of a family over arrays; its first two results are ``value``'s."""
     family = int(family)
 
-    @njit
+    @njit(cache=True)
     def run(c, p, q, M, N, par, out):
         n = c.shape[0]
         for j in range(0, n, LANES):
@@ -155,8 +155,8 @@ def test_small_and_large_norms_keep_relative_accuracy(norm):
         want = activation.value(p, q, c)
         np.testing.assert_allclose(dual(activation, p, q, c)[0], want, rtol=1e-11)
         narrow = dual(activation, p, q, c, np.float32)[0]
-        # Variances round to 6e-8 relative, and det = p q - c^2 multiplies that by 50
-        # at correlation 0.99.
+        # Variances round to 6e-8 relative, and p q - c^2 multiplies that by 50 at
+        # correlation 0.99.
         np.testing.assert_allclose(narrow, want, rtol=1e-5, atol=1e-7 * norm)
 
 

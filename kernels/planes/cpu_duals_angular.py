@@ -12,7 +12,7 @@ from numba import njit
 from ...dual_activations.polynomials import power_coefficients
 from .cpu_arccosine import angle_ratio
 from .cpu_lanes import fma, larger, load, smaller, splat, sqrt, where_less
-from .cpu_special import exp
+from .cpu_special import arcsin, exp
 from .families import HIGHEST_POWER
 
 
@@ -85,14 +85,14 @@ def rectifier_partials(c, det, M, at1, part1, N, at2, part2, par, o):
     return _homogeneous(1.0, c, k, slope, slope, slope_c, i, j)
 
 
-# Sign and step, k = (2 / pi) arcsin(rho) and (pi - theta) / 2 pi. The derivative of f
-# is 0 almost everywhere, so k_dot is 0, but k has a derivative.
+# Sign and step, k = (2 / pi) arcsin(rho) and 1/4 + arcsin(rho) / 2 pi. The derivative
+# of f is 0 almost everywhere, so k_dot is 0, but k has a derivative.
 
 
 @njit(forceinline=True)
 def sign(c, det, M, at1, part1, N, at2, part2, par, o):
-    theta, _ = _angle(c, det, load(M, at1 + part1) * load(N, at2 + part2))
-    return fma(splat(c, -2 / pi), theta, splat(c, 1.0)), splat(c, 0.0)
+    ij = load(M, at1 + part1) * load(N, at2 + part2)
+    return splat(c, 2 / pi) * arcsin(c * ij, sqrt(det) * ij), splat(c, 0.0)
 
 
 @njit(forceinline=True)
@@ -105,8 +105,8 @@ def sign_partials(c, det, M, at1, part1, N, at2, part2, par, o):
 
 @njit(forceinline=True)
 def step(c, det, M, at1, part1, N, at2, part2, par, o):
-    theta, _ = _angle(c, det, load(M, at1 + part1) * load(N, at2 + part2))
-    return fma(splat(c, -0.5 / pi), theta, splat(c, 0.5)), splat(c, 0.0)
+    odd, zero = sign(c, det, M, at1, part1, N, at2, part2, par, o)
+    return fma(splat(c, 0.25), odd, splat(c, 0.25)), zero
 
 
 @njit(forceinline=True)

@@ -5,7 +5,7 @@ from math import pi
 from numba import njit
 
 from .cpu_lanes import fma, load, magnitude, splat, sqrt, where_less
-from .cpu_special import arcsin, exp
+from .cpu_special import arcsin, exp, exp_minus_1
 
 # a erf(b x) + c. Parameters B = b^2, A = 2 a^2 / pi, c^2; map 1 is 1 / sqrt(1 + 2 B p).
 # With D = (1 + 2 B p)(1 + 2 B q) - 4 B^2 c^2, k = A arcsin(2 B c / sqrt(..)) + c^2.
@@ -127,26 +127,30 @@ def gelu_partials(c, det, M, at1, part1, N, at2, part2, par, o):
 
 
 # k = a e^{h (p + q) + m c} + b e^{h (p + q) - m c}: sines, exponentials, sinh, cosh.
-# Parameters a, b, h, m. The larger power is a common factor: no infinity is subtracted.
+# Parameters a, b, h, m.
+
+
+@njit(forceinline=True)
+def _mixed(c, large, tilt, a, b):
+    """a e^{L + |t|} + b e^{L - |t|}, a and b exchanged for c < 0; large = e^{L + |t|}.
+
+    Written so that odd functions, a + b = 0, lose nothing near t = 0, and no infinity
+    is subtracted or multiplied by 0.
+    """
+    zero = splat(c, 0.0)
+    second = where_less(c, zero, a, b)
+    ratio = fma(second, exp_minus_1(zero - tilt - tilt), a + b)
+    return where_less(zero, magnitude(ratio), large * ratio, zero)
 
 
 @njit(forceinline=True)
 def exponential(c, det, M, at1, part1, N, at2, part2, par, o):
-    zero, m = splat(c, 0.0), splat(c, par[o + 3])
+    m = splat(c, par[o + 3])
     a, b = splat(c, par[o]), splat(c, par[o + 1])
     tilt = m * magnitude(c)
-    larger = exp(fma(splat(c, par[o + 2]), load(M, at1) + load(N, at2), tilt))
-    ratio = exp(zero - tilt - tilt)
-    plus = where_less(c, zero, a * ratio, a)
-    minus = where_less(c, zero, b, b * ratio)
-    return _product(larger, plus + minus), m * _product(larger, plus - minus)
-
-
-@njit(forceinline=True)
-def _product(x, y):
-    """x y, and 0 where y is 0 and x infinite."""
-    zero = splat(x, 0.0)
-    return where_less(zero, magnitude(y), x * y, zero)
+    large = exp(fma(splat(c, par[o + 2]), load(M, at1) + load(N, at2), tilt))
+    k = _mixed(c, large, tilt, a, b)
+    return k, m * _mixed(c, large, tilt, a, splat(c, 0.0) - b)
 
 
 @njit(forceinline=True)
@@ -162,61 +166,84 @@ def exponential_partials(c, det, M, at1, part1, N, at2, part2, par, o):
 
 
 @njit(forceinline=True)
-def _damped(c, det, p, q, s, S, sign):
-    """e^{L(sign)} and the derivatives of L: L_c, L_cc, L_p, L_q, L_cp, L_cq."""
-    one, two, four = splat(c, 1.0), splat(c, 2.0), splat(c, 4.0)
-    zero, half = splat(c, 0.0), splat(c, 0.5)
-    s4, ss8 = four * s, splat(c, 8.0) * s * s
-    D = one + two * s * (p + q) + four * s * s * det
-    i = one / D
-    n = (p + q + s4 * det - two * sign * c) * i
-    D_c, D_p, D_q = zero - ss8 * c, two * s + ss8 * half * q, two * s + ss8 * half * p
-    d_c, d_p, d_q = D_c * i, D_p * i, D_q * i
-    n_c = (zero - two * s4 * c - two * sign) * i - n * d_c
-    n_p = (one + s4 * q) * i - n * d_p
-    n_q = (one + s4 * p) * i - n * d_q
-    n_cc = (zero - two * s4) * i - two * n_c * d_c + n * ss8 * i
-    n_cp, n_cq = zero - n_p * d_c - n_c * d_p, zero - n_q * d_c - n_c * d_q
-    return (
-        exp(zero - S * n) * sqrt(i),
-        zero - S * n_c - half * d_c,
-        half * (d_c * d_c + ss8 * i) - S * n_cc,
-        zero - S * n_p - half * d_p,
-        zero - S * n_q - half * d_q,
-        half * d_c * d_p - S * n_cp,
-        half * d_c * d_q - S * n_cq,
-    )
+def _damped(c, det, p, q, s, S):
+    """1 / D, D_c / D, and the mean of the two exponents without -ln(D) / 2."""
+    two, ss4 = splat(c, 2.0), splat(c, 4.0) * s * s
+    i = splat(c, 1.0) / fma(two * s, p + q, fma(ss4, det, splat(c, 1.0)))
+    mean = splat(c, 0.0) - S * fma(splat(c, 4.0) * s, det, p + q) * i
+    return i, splat(c, 0.0) - two * ss4 * c * i, mean
+
+
+@njit(forceinline=True)
+def _damped_parts(c, i, mean, S, par, o):
+    """a^2 (e^{L(+)} - w e^{L(-)}) / 2, and a^2 (e^{L(+)} + w e^{L(-)}) / 2."""
+    tilt = splat(c, 2.0) * S * magnitude(c) * i
+    large = exp(mean + tilt) * sqrt(i)
+    a = splat(c, 0.5 * par[o + 3])
+    b = a * splat(c, par[o + 2])
+    return _mixed(c, large, tilt, a, splat(c, 0.0) - b), _mixed(c, large, tilt, a, b)
 
 
 @njit(forceinline=True)
 def damped(c, det, M, at1, part1, N, at2, part2, par, o):
     p, q = load(M, at1), load(N, at2)
-    s, S, one = splat(c, par[o]), splat(c, par[o + 1]), splat(c, 1.0)
-    scale = splat(c, 0.5 * par[o + 3])
-    plus, plus_c, _, _, _, _, _ = _damped(c, det, p, q, s, S, one)
-    minus, minus_c, _, _, _, _, _ = _damped(c, det, p, q, s, S, splat(c, -1.0))
-    minus = minus * splat(c, par[o + 2])
-    return scale * (plus - minus), scale * (plus * plus_c - minus * minus_c)
+    s, S = splat(c, par[o]), splat(c, par[o + 1])
+    i, d_c, mean = _damped(c, det, p, q, s, S)
+    k, other = _damped_parts(c, i, mean, S, par, o)
+    mean_c, tilt_c = _damped_slopes(c, i, d_c, mean, s, S)
+    return k, fma(mean_c, k, tilt_c * other)
+
+
+@njit(forceinline=True)
+def _damped_slopes(c, i, d_c, mean, s, S):
+    """A_c and B_c, where L(+-) = A +- B: k_c = A_c k + B_c other."""
+    half, two, eight = splat(c, 0.5), splat(c, 2.0), splat(c, 8.0)
+    mean_c = fma(eight * s * S * c, i, splat(c, 0.0) - d_c * (mean + half))
+    return mean_c, two * S * i * (splat(c, 1.0) - c * d_c)
+
+
+@njit(forceinline=True)
+def _damped_in_p(c, i, d_c, mean, q, s, S):
+    """A_p, B_p, A_cp and B_cp."""
+    zero, half, one, two = splat(c, 0.0), splat(c, 0.5), splat(c, 1.0), splat(c, 2.0)
+    d_p = two * s * i * fma(two * s, q, one)
+    own_p = S * i * fma(splat(c, 4.0) * s, q, one)
+    mean_p = zero - own_p - d_p * (mean + half)
+    tilt = two * S * c * i
+    # D_c depends on p through 1 / D alone, so (D_c / D)_p = -d_c d_p.
+    mean_cp = d_c * d_p * (mean + half) - d_c * (zero - own_p - d_p * mean)
+    mean_cp = mean_cp - splat(c, 8.0) * s * S * c * i * d_p
+    tilt_cp = two * S * i * d_p * (two * c * d_c - one)
+    return mean_p, zero - tilt * d_p, mean_cp, tilt_cp
 
 
 @njit(forceinline=True)
 def damped_partials(c, det, M, at1, part1, N, at2, part2, par, o):
     p, q = load(M, at1), load(N, at2)
-    s, S, one = splat(c, par[o]), splat(c, par[o + 1]), splat(c, 1.0)
-    scale = splat(c, 0.5 * par[o + 3])
-    e, ec, ecc, ep, eq, ecp, ecq = _damped(c, det, p, q, s, S, one)
-    f, fc, fcc, fp, fq, fcp, fcq = _damped(c, det, p, q, s, S, splat(c, -1.0))
-    e, f = scale * e, scale * splat(c, par[o + 2]) * f
-    slope = e * ec - f * fc
+    s, S, two = splat(c, par[o]), splat(c, par[o + 1]), splat(c, 2.0)
+    i, d_c, mean = _damped(c, det, p, q, s, S)
+    k, other = _damped_parts(c, i, mean, S, par, o)
+    A_c, B_c = _damped_slopes(c, i, d_c, mean, s, S)
+    A_p, B_p, A_cp, B_cp = _damped_in_p(c, i, d_c, mean, q, s, S)
+    A_q, B_q, A_cq, B_cq = _damped_in_p(c, i, d_c, mean, p, s, S)
+    slope, other_c = A_c * k + B_c * other, A_c * other + B_c * k
+    k_p, other_p = A_p * k + B_p * other, A_p * other + B_p * k
+    k_q, other_q = A_q * k + B_q * other, A_q * other + B_q * k
+    # With (D_c / D)_c = -(8 s^2 / D + d_c^2) and mean' = 8 s S c / D - d_c mean:
+    d_cc = splat(c, 0.0) - splat(c, 8.0) * s * s * i - d_c * d_c
+    half, inner = splat(c, 0.5), splat(c, 8.0) * s * S * i
+    bare_c = inner * c - d_c * mean
+    A_cc = inner - inner * c * d_c - d_cc * (mean + half) - d_c * bare_c
+    B_cc = two * S * i * (splat(c, 0.0) - d_c - c * d_cc - d_c + c * d_c * d_c)
     return (
-        e - f,
+        k,
         slope,
         slope,
-        e * (ec * ec + ecc) - f * (fc * fc + fcc),
-        e * ep - f * fp,
-        e * eq - f * fq,
-        e * (ec * ep + ecp) - f * (fc * fp + fcp),
-        e * (ec * eq + ecq) - f * (fc * fq + fcq),
+        A_cc * k + A_c * slope + B_cc * other + B_c * other_c,
+        k_p,
+        k_q,
+        A_cp * k + A_c * k_p + B_cp * other + B_c * other_p,
+        A_cq * k + A_c * k_q + B_cq * other + B_c * other_q,
     )
 
 

@@ -14,8 +14,8 @@ from numba.extending import intrinsic, overload
 from .cpu_arccosine import angle_ratio
 from .cpu_lanes import LANES, fma, larger, smaller, splat
 
-# e^r for |r| <= ln(2) / 2, Chebyshev fits, highest power first: relative error 2.6e-9
-# of degree 6 and 6e-20 of degree 12, before rounding.
+# (e^r - 1) / r for |r| <= ln(2) / 2, Chebyshev fits of e^r, highest power first: the
+# relative error of e^r is 2.6e-9 of degree 6 and 6e-20 of degree 12, before rounding.
 _EXP_SINGLE = (
     0.00139412131,
     0.008375210201,
@@ -23,7 +23,6 @@ _EXP_SINGLE = (
     0.1666641451,
     0.5000000047,
     1.000000038,
-    1.0,
 )
 _EXP_DOUBLE = (
     2.09216697457051259e-9,
@@ -37,7 +36,6 @@ _EXP_DOUBLE = (
     0.0416666666666666924,
     0.166666666666667028,
     0.5,
-    1.0,
     1.0,
 )
 # ln 2 in two parts; the first has so few digits that n times it is exact.
@@ -94,7 +92,7 @@ def _times_power_of_two(typing_context, x, n):
 
 
 def _exp_polynomial(r: Any) -> Any:
-    """e^r on the reduced range, in Numba code."""
+    """(e^r - 1) / r on the reduced range, in Numba code."""
     raise NotImplementedError("works on lanes, inside Numba code")
 
 
@@ -120,13 +118,29 @@ def _(x):
 
 
 @njit(forceinline=True)
-def exp(x):
-    """e^x, with a relative error of about one unit in the last place."""
+def _reduced(x):
+    """n and r with x = n ln(2) + r, |r| <= ln(2) / 2."""
     x = _clipped(x)
     n = _nearest(x * splat(x, 1 / log(2)))
     r = fma(n, splat(x, -_LN2_HIGH), x)
-    r = fma(n, splat(x, -_LN2_LOW), r)
-    return _times_power_of_two(_exp_polynomial(r), n)
+    return n, fma(n, splat(x, -_LN2_LOW), r)
+
+
+@njit(forceinline=True)
+def exp(x):
+    """e^x, with a relative error of about one unit in the last place."""
+    n, r = _reduced(x)
+    one = splat(x, 1.0)
+    return _times_power_of_two(fma(r, _exp_polynomial(r), one), n)
+
+
+@njit(forceinline=True)
+def exp_minus_1(x):
+    """e^x - 1 for x <= 0, without cancellation near 0."""
+    n, r = _reduced(x)
+    one = splat(x, 1.0)
+    power = _times_power_of_two(one, n)
+    return fma(power * r, _exp_polynomial(r), power - one)
 
 
 @njit(forceinline=True)
