@@ -1,0 +1,22 @@
+"""What the duals need of a framework beyond the array API, one file per framework.
+
+Every file has the same four functions: ``known`` (a number, if tracing does not hide
+it), ``slope`` (the derivative of a function), ``matmul`` (in full precision) and
+``total`` (a long sum in little memory).
+"""
+
+from types import ModuleType
+from typing import Any
+
+from array_api_compat import is_jax_array, is_torch_array
+
+
+def backend_of(x: Any) -> ModuleType:
+    """The file for the framework that the array x belongs to; no other is imported."""
+    if is_jax_array(x):
+        from . import jax as backend
+    elif is_torch_array(x):
+        from . import torch as backend
+    else:
+        from . import array_api as backend
+    return backend
