@@ -1,0 +1,85 @@
+"""Kernels over whole datasets, tile by tile."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import tangency as tg
+from tangency.kernels.matrix.tiles import Grid, size, tile_size
+
+NET = tg.serial(tg.Dense(8, b_std=0.1), tg.Relu(), tg.Dense(1))
+KERNEL = tg.ExactKernel(NET)
+
+
+def inputs(n, seed=0):
+    return np.random.default_rng(seed).normal(size=(n, 3))
+
+
+@given(n=st.integers(1, 23), m=st.integers(1, 23), tile=st.integers(1, 25))
+def test_tiles_make_up_the_matrix(n, m, tile):
+    x1, x2 = inputs(n), inputs(m, 1)
+    whole = KERNEL(x1, x2)
+    tiled = tg.compute(KERNEL, x1, x2, ("nngp", "ntk"), tile)
+    # BLAS sums the inner products of a tile in another order.
+    np.testing.assert_allclose(tiled.nngp, whole.nngp, rtol=1e-13, atol=1e-14)
+    np.testing.assert_allclose(tiled.ntk, whole.ntk, rtol=1e-13, atol=1e-14)
+    alone = tg.compute(KERNEL, x1, tile=tile)
+    expected = KERNEL(x1, get="ntk")
+    # Nearly equal rows: an angle of 1e-8 is what rounding of a norm can make.
+    np.testing.assert_allclose(alone, expected, rtol=1e-7)
+    np.testing.assert_array_equal(alone, alone.T)
+
+
+@given(n=st.integers(1, 500), m=st.integers(1, 500), tile=st.integers(1, 70))
+def test_tiles_are_of_nearly_equal_size_and_never_too_large(n, m, tile):
+    grid = Grid(n, m, tile)
+    for count, blocks in ((n, grid.row_blocks), (m, grid.column_blocks)):
+        sizes = [size(block) for block in blocks]
+        assert sum(sizes) == count and max(sizes) <= tile
+        assert max(sizes) - min(sizes) <= 1
+        assert len(sizes) == -(-count // tile)
+    assert grid.pairs == n * m
+    symmetric = Grid(n, n, tile, symmetric=True)
+    assert n * (n + 1) / 2 <= symmetric.pairs <= n * n
+
+
+def test_tiles_are_smaller_where_more_pixels_are_tracked():
+    image = (100, 8, 8, 1)
+    flat = tg.serial(tg.Conv(1, (3, 3)), tg.Relu(), tg.Flatten(), tg.Dense(1))
+    pooled = tg.serial(tg.Conv(1, (3, 3)), tg.Relu(), tg.GlobalAvgPool())
+    assert tile_size(KERNEL, (100, 3)) == 512
+    assert tile_size(tg.ExactKernel(flat), image) == 64
+    assert tile_size(tg.ExactKernel(pooled), image) == 8
+    assert tile_size(lambda *_: None, (9, 999, 999, 3)) == 1
+
+
+def test_diagonals_need_no_matrix():
+    x = inputs(21)
+    for get in ("nngp", "ntk"):
+        got = tg.compute_diagonal(KERNEL, x, get)
+        np.testing.assert_allclose(got, np.diagonal(KERNEL(x, get=get)), rtol=1e-13)
+
+
+def test_the_result_is_numpy_in_the_dtype_of_the_inputs(xp):
+    x = xp.asarray(inputs(5).tolist(), dtype=xp.float32)
+    k = tg.compute(KERNEL, x, tile=3)
+    assert type(k) is np.ndarray and k.dtype == np.float32
+    expected = tg.compute(KERNEL, np.asarray(inputs(5), np.float32))
+    np.testing.assert_allclose(k, expected, rtol=1e-6)
+
+
+def test_bad_input_is_named():
+    x = inputs(4)
+    with pytest.raises(ValueError, match=r"x2 has shape \(4, 2\)"):
+        tg.compute(KERNEL, x, x[:, :2])
+    with pytest.raises(TypeError, match="x1 has dtype int64"):
+        tg.compute(KERNEL, x.astype(int))
+    with pytest.raises(ValueError, match="get is 'gp'"):
+        tg.compute(KERNEL, x, get="gp")
+    for tile in (0, 1.5, True):
+        with pytest.raises(ValueError, match="tile is"):
+            tg.compute(KERNEL, x, tile=tile)
+    spatial = tg.ExactKernel(tg.serial(tg.Conv(1, (1,)), tg.Relu()))
+    with pytest.raises(ValueError, match=r"expected \(4, 4\).*Flatten\(\)"):
+        tg.compute(spatial, x[..., None])
