@@ -1,21 +1,11 @@
-r"""The dual of a min(x, 0) + b max(x, 0) on lanes, and its derivatives.
-
-With the maps p, i = 1 / sqrt(p) of one image and q, j of the other,
-
-.. math:: s = \sqrt{pq - c^2}, \quad \theta = \arccos(c\,ij), \quad
-   \dot k = m - g \theta, \quad k = g s + \dot k c,
-
-g = (a - b)^2 / 2 pi and m = (a^2 + b^2) / 2. The determinant is formed with its
-rounding errors, and theta = s ij Q(|c| ij) with a polynomial Q, so that there is one
-square root, no division, and theta is exactly 0 where c = p = q.
-"""
+"""The arccosine on lanes, as a square root times a polynomial."""
 
 from typing import Any
 
 from numba import njit, types
 from numba.extending import overload
 
-from .cpu_lanes import fma, larger, magnitude, smaller, splat, sqrt, where_less
+from .cpu_lanes import fma, splat
 
 # Q(a) = arccos(a) / sqrt(1 - a^2) on [0, 1], weighted minimax fits, highest power
 # first. In a, error of theta below 1.1e-8; in 2 a - 1, below 1e-17.
@@ -55,14 +45,12 @@ _DOUBLE = (
     -0.26360014128128495,
     1.2091995761561452,
 )
-# Variance that stands for zero: small, yet its square is a normal number.
-TINY = 1e-18
 
 
 def _polynomial(coefficients: tuple[float, ...]) -> Any:
     """A Numba function of lanes; the loop is unrolled by LLVM."""
 
-    @njit(inline="always")
+    @njit(forceinline=True)
     def evaluate(W, x):
         y = splat(W, coefficients[0])
         for n in range(1, len(coefficients)):
@@ -80,23 +68,8 @@ def angle_ratio(W: Any, a: Any) -> Any:
     raise NotImplementedError("angle_ratio works on lanes, inside Numba code")
 
 
-@overload(angle_ratio, inline="always")
+@overload(angle_ratio, jit_options={"forceinline": True})
 def _angle_ratio(W, a):
     if a.dtype == types.float32:
         return lambda W, a: _single(W, a)
     return lambda W, a: _double(W, a + a - splat(W, 1.0))
-
-
-@njit(inline="always")
-def arccosine(W, c, p, q, ij, g, m):
-    """k, k_dot and s of the dual; g and m as lanes."""
-    zero = splat(W, 0.0)
-    square = c * c
-    lost = fma(c, c, zero - square)
-    det = fma(p, q, zero - square) - lost
-    s = sqrt(larger(det, zero))
-    a = smaller(magnitude(c) * ij, splat(W, 1.0))
-    gs = g * s
-    angle = gs * ij * angle_ratio(W, a)
-    slope = where_less(c, zero, angle + m - g * splat(W, 3.141592653589793), m - angle)
-    return fma(slope, c, gs), slope, s

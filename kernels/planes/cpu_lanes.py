@@ -11,11 +11,19 @@ from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
-from numba import types
+from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic, models, overload, register_model
 
 LANES = 16
+
+_OPTIONS = {"nogil": True, "error_model": "numpy"}
+# Called from compiled code only: no way in from Python, which halves the compile time.
+
+inner = njit(
+    **_OPTIONS, forceinline=True, no_cpython_wrapper=True, no_cfunc_wrapper=True
+)
+outer = njit(**_OPTIONS, cache=True, no_cfunc_wrapper=True)
 
 
 class Lanes(types.Type):

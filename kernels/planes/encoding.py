@@ -6,13 +6,12 @@ compiled function runs every program. Columns have names: ``stages[s, ST.height]
 
 from collections import namedtuple
 from dataclasses import dataclass, replace
-from math import pi
 from typing import Any
 
 import numpy as np
 
-from ...dual_activations import ABRelu
 from .cone import cone, inside_counts, pool_groups
+from .encode_activation import dual_of
 from .program import (
     Activate,
     Add,
@@ -28,7 +27,6 @@ from .program import (
 from .schedule import Schedule
 
 LANES = 16
-PARAMETERS = 8
 
 
 def _numbered(name: str, fields: str) -> Any:
@@ -37,7 +35,7 @@ def _numbered(name: str, fields: str) -> Any:
     return namedtuple(name, names)(*range(len(names)))
 
 
-KIND = _numbered("KIND", "fused box affine rectify dual normalize push swap add")
+KIND = _numbered("KIND", "fused box affine dual normalize push swap add")
 # Lists of a stage are given by their offset in ``Encoding.tables``, weights by their
 # offset in ``Encoding.weights``, slots by their offset in the workspace.
 ST = _numbered(
@@ -46,15 +44,16 @@ ST = _numbered(
     "col_list row_groups col_groups col_starts values row_weights col_weights plane_row "
     "slots gradient_slots slot_of gradient_slot_of exit_height exit_width has_t",
 )
-# ``pixel``: pixels of all maps before this one.
+# ``map``: numbers of all maps of one image before those of this operation.
 OP = _numbered(
     "OP",
-    "kind before0 before1 after0 after1 wrap has_t pixel height width out_height "
-    "out_width spatial0 spatial1 save dual",
+    "kind family before0 before1 after0 after1 wrap has_t map height width out_height "
+    "out_width save",
 )
+PARAMETERS, COLUMNS = 8, len(OP)
 # Offsets in the workspace, and sizes in elements.
 MEM = _numbered(
-    "MEM", "spare copies scratch buffers buffer_size saves total map_pixels"
+    "MEM", "spare copies scratch buffers buffer_size saves total map_pixels registers"
 )
 
 
@@ -65,8 +64,7 @@ class Encoding:
     Args:
         stages: int64 ``[stages, len(ST)]``.
         ops: int64 ``[ops, len(OP)]``; every stage has a fused and a plain list.
-        parameters: ``[ops, PARAMETERS]``: w, b, u, v; from 4 on those of the dual (g,
-            m of a rectifier), or eps.
+        parameters: ``[ops, PARAMETERS]``: w, b, u, v; from 4 on those of the dual.
         tables: int64, lists of displacements and groups.
         weights: factors of every pooled pixel, per axis.
         events: int64 ``[events, 5]``, see ``Schedule``.
@@ -83,7 +81,7 @@ class Encoding:
 
     @property
     def map_pixels(self) -> int:
-        """Pixels of all maps of one image."""
+        """Numbers of all maps of one image."""
         return int(self.memory[MEM.map_pixels])
 
     def arrays(self, dtype: np.dtype) -> tuple[np.ndarray, ...]:
@@ -112,7 +110,7 @@ class _Encoder:
         self.ops: list[list[int]] = []
         self.parameters: list[list[float]] = []
         self.stages = np.zeros((len(program.stages), len(ST)), np.int64)
-        self.pixel = 0
+        self.map = 0
         self.saved = 0
         self.has_t = False
 
@@ -185,9 +183,8 @@ class _Encoder:
             columns |= {"height": inside[0], "width": inside[1]}
             columns |= {"out_height": outside[0], "out_width": outside[1]}
             columns |= {"has_t": flags[-1]}
-            if columns["kind"] in (KIND.rectify, KIND.dual, KIND.normalize):
-                columns["pixel"] = self.pixel
-                self.pixel += inside[0] * inside[1]
+            columns["map"] = self.map
+            self.map += map_parts(op) * inside[0] * inside[1]
             columns["save"] = len(rows)
             rows.append((columns, parameters))
             _track(op, flags)
@@ -228,7 +225,9 @@ class _Encoder:
         memory[MEM.scratch] = 3 * wide * LANES
         memory[MEM.buffers] = memory[MEM.scratch] + plane
         memory[MEM.buffer_size] = plane + wide * LANES
-        buffers = 1 + max(depth for stage in stages for depth in stage.depths)
+        buffers = memory[MEM.registers] = 1 + max(
+            depth for stage in stages for depth in stage.depths
+        )
         end = memory[MEM.buffers] + 2 * buffers * memory[MEM.buffer_size]
         memory[MEM.saves] = end
         if self.backward:
@@ -238,7 +237,7 @@ class _Encoder:
             size = 2 * row[ST.values] * row[ST.height] * row[ST.plane_row] * LANES
             row[ST.slots], row[ST.gradient_slots] = end, end + schedule.slots[s] * size
             end = row[ST.gradient_slots] + schedule.gradient_slots[s] * size
-        memory[MEM.total], memory[MEM.map_pixels] = end, self.pixel
+        memory[MEM.total], memory[MEM.map_pixels] = end, self.map
         return memory
 
 
@@ -257,15 +256,20 @@ def _operation(op: Op) -> tuple[dict[str, int], list[float]]:
         parameters[:4] = op.w, op.b, op.u, op.v
         return {"kind": KIND.affine}, parameters
     if isinstance(op, Normalize):
-        parameters[4] = op.eps
-        spatial = {"spatial0": op.spatial[0], "spatial1": op.spatial[1]}
-        return {"kind": KIND.normalize} | spatial, parameters
-    if isinstance(op, Activate) and isinstance(op.activation, ABRelu):
-        a, b = float(op.activation.a), float(op.activation.b)
-        parameters[4:6] = (a - b) ** 2 / (2 * pi), (a * a + b * b) / 2
-        return {"kind": KIND.rectify}, parameters
+        return {"kind": KIND.normalize}, parameters
+    if isinstance(op, Activate):
+        dual = dual_of(op.activation)
+        parameters[4 : 4 + len(dual.parameters)] = dual.parameters
+        return {"kind": KIND.dual, "family": dual.family}, parameters
     kinds = {Push: KIND.push, Swap: KIND.swap, Add: KIND.add}
     return {"kind": kinds[type(op)]}, parameters
+
+
+def map_parts(op: Op) -> int:
+    """Number of maps per image that an operation needs."""
+    if isinstance(op, Activate):
+        return dual_of(op.activation).parts
+    return int(isinstance(op, Normalize))
 
 
 def _track(op: Op, flags: list[bool]) -> None:
@@ -284,12 +288,12 @@ def _track(op: Op, flags: list[bool]) -> None:
 def _fuse(
     rows: list[tuple[dict[str, int], list[float]]],
 ) -> list[tuple[dict[str, int], list[float]]]:
-    """Join every 3 x 3 box that is followed by a map and a rectifier."""
+    """Join every 3 x 3 box, the map after it and the activation after that."""
     fused, i = [], 0
     while i < len(rows):
         kinds = [columns["kind"] for columns, _ in rows[i : i + 3]]
         first = rows[i][0]
-        if kinds == [KIND.box, KIND.affine, KIND.rectify] and _is_hot(first):
+        if kinds == [KIND.box, KIND.affine, KIND.dual] and _is_hot(first):
             columns = rows[i + 2][0] | {"kind": KIND.fused, "wrap": first["wrap"]}
             columns["has_t"] = first["has_t"]
             parameters = rows[i + 1][1][:4] + rows[i + 2][1][4:]
