@@ -8,7 +8,7 @@ from array_api_compat import array_namespace
 from .base import Activation, Array
 from .moments import shifted_determinant
 from .parameters import cosine_and_sine, freeze, nonnegative, real
-from .parity import even_and_odd, spread
+from .parity import spread, times_cosh, times_sinh
 
 
 @dataclass(frozen=True)
@@ -108,9 +108,9 @@ class DampedSin(Activation):
         alpha, beta2 = self.alpha, self.beta**2
         d, det = shifted_determinant(2 * alpha, p, q, c)
         near = -beta2 / 2 * (spread(p, q, c) + 4 * alpha * det) / d
-        cosines, sines = even_and_odd(near, beta2 * c / d)
-        root = array_namespace(d).sqrt(d)
-        cosines, sines = cosines / root, sines / root
+        xp = array_namespace(d)
+        top = xp.exp(near) / xp.sqrt(d)
+        cosines, sines = (f(top, beta2 * c / d) for f in (times_cosh, times_sinh))
 
         h = 4 * alpha * (c / d) * (alpha + beta2 * (1 + alpha * (p + q)) / d)
         m = beta2 / d * (1 + 8 * alpha**2 * c * (c / d))

@@ -15,12 +15,16 @@ def magnitude(c: Array) -> Array:
     return array_namespace(c).where(c < 0, -c, c)
 
 
-def even_and_odd(exponent: Array, c: Array) -> tuple[Array, Array]:
-    """e^m e^{-|c|} cosh(c) and e^m e^{-|c|} sinh(c), for m = ``exponent``."""
-    xp = array_namespace(exponent, c)
-    top, twice = xp.exp(exponent) / 2, -2 * magnitude(c)
-    odd = -top * xp.expm1(twice)
-    return top * (1 + xp.exp(twice)), xp.where(c < 0, -odd, odd)
+def times_cosh(top: Array, c: Array) -> Array:
+    """top e^{-|c|} cosh(c)."""
+    return top * (1 + array_namespace(c).exp(-2 * magnitude(c))) / 2
+
+
+def times_sinh(top: Array, c: Array) -> Array:
+    """top e^{-|c|} sinh(c)."""
+    xp = array_namespace(c)
+    size = -top * xp.expm1(-2 * magnitude(c)) / 2
+    return xp.where(c < 0, -size, size)
 
 
 def spread(p: Array, q: Array, c: Array) -> Array:

@@ -8,7 +8,7 @@ from array_api_compat import array_namespace
 
 from .base import Activation, Array
 from .parameters import cosine_and_sine, freeze, nonnegative, real
-from .parity import even_and_odd, spread
+from .parity import spread, times_cosh, times_sinh
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,9 @@ class Sin(Activation):
         """Both duals of a function with weights ``even`` and ``odd`` on the squares of
         cos(b x) and sin(b x), which are each other's derivatives."""
         b2 = self.b**2
-        cosines, sines = even_and_odd(-b2 / 2 * spread(p, q, c), b2 * c)
+        near = -b2 / 2 * spread(p, q, c)
+        top = array_namespace(near).exp(near)
+        cosines, sines = times_cosh(top, b2 * c), times_sinh(top, b2 * c)
         value = self.a**2 * (even * cosines + odd * sines)
         return value, self.a**2 * b2 * (odd * cosines + even * sines)
 
