@@ -37,8 +37,11 @@ def nonnegative(owner: str, name: str, value: Any) -> Any:
 
 def degree(owner: str, value: Any) -> int:
     """``value`` as the degree of a polynomial, an int >= 0."""
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise ValueError(f"{owner}: degree is {value!r}, expected an integer >= 0")
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= 140:
+        raise ValueError(
+            f"{owner}: degree is {value!r}, expected an integer from 0 to 140; the "
+            "moments of higher powers overflow float64"
+        )
     return value
 
 

@@ -143,7 +143,7 @@ class Polynomial(Activation):
 
     def __post_init__(self) -> None:
         coef = self.coef
-        if not isinstance(coef, (tuple, list)) and not hasattr(coef, "__getitem__"):
+        if isinstance(coef, str) or not hasattr(coef, "__len__"):
             raise TypeError(
                 f"Polynomial: coef is {coef!r}, expected a sequence of numbers, the "
                 "coefficient of x^0 first"

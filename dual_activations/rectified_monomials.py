@@ -49,7 +49,8 @@ class RectifiedMonomial(Activation):
         \qquad \dot k = n^2 k_{n-1}, \quad \dot k = 0 \text{ for } n = 0,
 
     in powers of c and p q, without a division: the diagonal, opposite inputs and zero
-    rows need no care. It overflows where (p q)^{n/2} does.
+    rows need no care. The value overflows where
+    (p q)^{n/2} does, and its gradient may where (p q)^{(n+1)/2} does.
 
     Reference: Cho & Saul 2009, eq. 4 and 5, which repeats a derivative; A_n and B_n
     from ``arc_cosine_coefficients``.
