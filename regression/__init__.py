@@ -8,16 +8,16 @@ from .cholesky import JitterWarning, NotPositiveDefiniteError
 from .flow import Flow, max_learning_rate
 from .leave_one_out import RidgeChoice, choose_ridge
 from .model import GradientFlow, KernelRegression
-from .posterior import Gaussian, Posterior
+from .posterior import Posterior, Prediction
 
 __all__ = [
     "Flow",
-    "Gaussian",
     "GradientFlow",
     "JitterWarning",
     "KernelRegression",
     "NotPositiveDefiniteError",
     "Posterior",
+    "Prediction",
     "RidgeChoice",
     "choose_ridge",
     "max_learning_rate",

@@ -7,7 +7,7 @@ from typing import Any
 from ..kernels.matrix import compute, compute_diagonal
 from .flow import Flow
 from .leave_one_out import RidgeChoice, choose_ridge
-from .posterior import Gaussian, Posterior
+from .posterior import Posterior, Prediction
 
 Array = Any
 UNCERTAINTIES = ("none", "variance", "covariance")
@@ -76,7 +76,7 @@ class KernelRegression:
 
     def predict(
         self, x: Array, uncertainty: str = "none", progress: bool = False
-    ) -> Gaussian:
+    ) -> Prediction:
         """Mean, and on request the variance, at test inputs.
 
         Args:
@@ -89,7 +89,7 @@ class KernelRegression:
         k = compute(self.kernel, x, self.x, self.get, progress=progress)
         mean = self.posterior.mean(k)
         if uncertainty == "none":
-            return Gaussian(mean)
+            return Prediction(mean)
         prior = _prior(self.kernel, x, self.get, uncertainty, progress)
         return _gaussian(mean, uncertainty, self.posterior, k, prior)
 
@@ -151,7 +151,7 @@ class GradientFlow:
         t: Any = None,
         uncertainty: str = "none",
         progress: bool = False,
-    ) -> Gaussian:
+    ) -> Prediction:
         """Mean, and on request the spread of the ensemble, at test inputs and time t.
 
         Args:
@@ -169,7 +169,7 @@ class GradientFlow:
             k, extra = both.ntk, (both.nngp,)
         mean = self.flow.mean(k, t)
         if uncertainty == "none":
-            return Gaussian(mean)
+            return Prediction(mean)
         prior = _prior(self.kernel, x, "nngp", uncertainty, progress)
         return _gaussian(mean, uncertainty, self.flow, k, prior, t, *extra)
 
@@ -188,10 +188,10 @@ def resolve_ridge(
 
 def _gaussian(
     mean: Array, uncertainty: str, solved: Posterior | Flow, k: Array, *rest: Any
-) -> Gaussian:
+) -> Prediction:
     if uncertainty == "variance":
-        return Gaussian(mean, variance=solved.variance(k, *rest))
-    return Gaussian(mean, covariance=solved.covariance(k, *rest))
+        return Prediction(mean, variance=solved.variance(k, *rest))
+    return Prediction(mean, covariance=solved.covariance(k, *rest))
 
 
 def _prior(

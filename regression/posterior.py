@@ -11,7 +11,7 @@ from .matrices import matrix, square_matrix, targets, vector
 from .ridge import diagonal_shift
 
 
-class Gaussian(NamedTuple):
+class Prediction(NamedTuple):
     """A prediction. What was not asked for is None.
 
     Args:
