@@ -9,6 +9,7 @@ from scipy import special as scipy_special
 
 import tangency.dual_activations as duals
 from tangency.dual_activations.special import erf, ndtr, normal_pdf
+from tangency.kernels.layers.hyperparameters import hyperparameters
 
 PARAMETRIC = [
     (duals.ABRelu, (0.3, -1.7)),
@@ -128,6 +129,12 @@ def test_duals_are_differentiable_in_the_parameters_under_jit():
         gradient = jax.jit(jax.grad(value))(0.4)
         step = (value(0.4 + 1e-6) - value(0.4 - 1e-6)) / 2e-6
     assert np.isclose(gradient, step, rtol=1e-8)
+
+
+def test_a_slope_is_one_hyperparameter_of_a_network():
+    slope = torch.tensor(0.2, dtype=torch.float64)
+    found = hyperparameters((duals.LeakyRelu(slope), duals.Relu(), duals.Erf(slope)))
+    assert len(found) == 2
 
 
 def test_names_of_fixed_activations_show_no_parameters():

@@ -8,13 +8,13 @@ from array_api_compat import is_array_api_obj
 
 
 def hyperparameters(net: Any) -> tuple[Any, ...]:
-    """Fields of the layers of ``net`` that hold arrays (W_std, b_std, ...), in order."""
+    """Fields of the layers of ``net`` that hold arrays (W_std, b_std), in order."""
     if is_array_api_obj(net):
         return (net,)
     if isinstance(net, tuple):
         return sum(map(hyperparameters, net), ())
     if is_dataclass(net):
-        values = (getattr(net, field.name) for field in fields(net))
+        values = (getattr(net, field.name) for field in fields(net) if field.init)
         return sum(map(hyperparameters, values), ())
     return ()
 
