@@ -1,6 +1,7 @@
-"""Kernels of networks: layer descriptions, engines, and the one call in front of them."""
+"""Kernels of networks: layer descriptions, engines, and one call before them all."""
 
-from .kernel import ExactKernel, Kernels
+from .kernel import ExactKernel
 from .matrix import compute, compute_diagonal
+from .results import Kernels
 
 __all__ = ["ExactKernel", "Kernels", "compute", "compute_diagonal"]

@@ -40,14 +40,14 @@ def check_inputs(x1: Any, x2: Any) -> Any:
 def _check_one(name: str, x: Any) -> Any:
     if not is_array_api_obj(x):
         raise TypeError(
-            f"{name} is a {type(x).__name__}, expected an array of NumPy, JAX, torch or "
-            f"another array-API library; write numpy.asarray({name}, dtype=float)"
+            f"{name} is a {type(x).__name__}, expected an array of NumPy, JAX, torch "
+            f"or another array-API library; write numpy.asarray({name}, dtype=float)"
         )
     xp = array_namespace(x)
     if not xp.isdtype(x.dtype, "real floating") or xp.finfo(x.dtype).bits < 32:
         raise TypeError(
-            f"{name} has dtype {x.dtype}, expected float32 or float64; convert it first, "
-            f"e.g. {name}.astype('float32')"
+            f"{name} has dtype {x.dtype}, expected float32 or float64; convert it "
+            f"first, e.g. {name}.astype('float32')"
         )
     if x.ndim < 2:
         raise ValueError(

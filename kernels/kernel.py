@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 from array_api_compat import is_jax_namespace
 
@@ -10,16 +10,9 @@ from .exact import covariances
 from .inputs import check_inputs
 from .layers.hyperparameters import hyperparameters, substitute
 from .layers.signature import input_signature, trace
+from .results import NAMES, package, wanted
 
 Array = Any
-NAMES = ("nngp", "ntk")
-
-
-class Kernels(NamedTuple):
-    """The kernels that were asked for; the others are None."""
-
-    nngp: Array | None = None
-    ntk: Array | None = None
 
 
 @dataclass(frozen=True)
@@ -98,21 +91,6 @@ class ExactKernel:
         if self.precision == "float64":
             compute = _widened(xp, compute, x1.dtype)
         return package(get, names, compute(xs, hyperparameters(self.net)))
-
-
-def wanted(get: Any) -> tuple[str, ...]:
-    """The names in ``get``, checked."""
-    names = (get,) if isinstance(get, str) else tuple(get) if get else ()
-    if not names or any(name not in NAMES for name in names):
-        raise ValueError(
-            f"get is {get!r}, expected 'nngp', 'ntk' or a tuple of them such as {NAMES}"
-        )
-    return names
-
-
-def package(get: Any, names: tuple[str, ...], arrays: tuple[Array, ...]) -> Any:
-    """A bare array where one name was asked for by a string, else ``Kernels``."""
-    return arrays[0] if isinstance(get, str) else Kernels(**dict(zip(names, arrays)))
 
 
 def _widened(xp: Any, compute: Callable[..., Any], dtype: Any) -> Callable[..., Any]:

@@ -12,6 +12,7 @@ ORDER = (
     "datasets",
     "kernels.layers",
     "kernels.inputs",
+    "kernels.results",
     "kernels.exact",
     "kernels.planes",
     "kernels.finite",

@@ -38,7 +38,7 @@ def pair_shapes(v1: Array, v2: Array, dims: int, full: bool) -> tuple[Array, Arr
 
 
 def self_shapes(v: Array, dims: int, full: bool) -> tuple[Array, Array]:
-    """Views of ``[n, *S]`` that broadcast to the covariance of each image with itself."""
+    """Views of ``[n, *S]`` that broadcast to each image's covariance with itself."""
     return _spread(v, v, (v.shape[0],), (v.shape[0],), dims, full)
 
 
@@ -79,7 +79,7 @@ def joint_window_sums(
     padding: str,
     full: bool,
 ) -> Array:
-    """sum_o K[s p + o, s p' + o]: the same offset on both copies of the spatial axes."""
+    """sum_o K[s p + o, s p' + o]: one offset for both copies of the spatial axes."""
     for i, (taps, stride) in enumerate(zip(window, strides, strict=True)):
         axis = k.ndim - dims + i
         axes = (axis - dims, axis) if full else (axis,)

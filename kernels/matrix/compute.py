@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from ..inputs import check_inputs
-from ..kernel import Kernels, package, wanted
+from ..results import Kernels, package, wanted
 from .host import as_numpy
 from .progress import progress_bar
 from .tiles import Grid, size, tile_size
