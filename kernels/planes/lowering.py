@@ -26,6 +26,7 @@ from ..layers import (
 )
 from ..layers.signature import LayerError, Signature, norm_axes, trace
 from ..layers.windows import margins
+from .encode_activation import NoDual, dual_of
 from .program import (
     Activate,
     Add,
@@ -232,6 +233,10 @@ def _(layer: Any, builder: _Builder) -> None:
 
 @emit.register
 def _(layer: Activation, builder: _Builder) -> None:
+    try:
+        dual_of(layer)
+    except NoDual as error:
+        raise NotPlanes(str(error)) from None
     builder.ops.append(Activate(layer))
     builder.signal = trace(layer, builder.signal)
 
@@ -264,7 +269,7 @@ def _(layer: Any, builder: _Builder) -> None:
 
 
 def _branches(num: int, layers: list[Any], builder: _Builder) -> None:
-    """Take ``parallel`` layers up to FanInSum from ``layers``; emit their sum."""
+    """Take ``parallel`` layers up to FanInSum off ``layers``; emit their sum."""
     branches: list[list[Any]] = [[] for _ in range(num)]
     while layers and isinstance(layers[0], Parallel):
         for branch, layer in zip(branches, layers.pop(0).branches, strict=True):

@@ -1,0 +1,200 @@
+"""Exact convolutional kernels on the CPU: blocks of images, tiles of pairs, threads."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from .cpu_lanes import LANES
+from .cpu_tile import Forward, Recorder
+from .cpu_workers import default_threads, share
+from .head import Scalars, run_head
+from .program import Activate, Normalize, Program
+
+NAMES = ("nngp", "ntk")
+# Images and maps of a block of images are held at a time, of both sides.
+BLOCK_BYTES = 6 << 20
+
+
+def kernel(
+    program: Program,
+    x1: np.ndarray,
+    x2: np.ndarray | None = None,
+    get: str | tuple[str, ...] = NAMES,
+    threads: int | None = None,
+) -> Any:
+    """NNGP and NTK of a plane program between all images of x1 and of x2.
+
+    Beyond inputs and result, memory does not grow with the number of images. float32
+    inputs are computed in float32 with sums over planes in float64.
+
+    Args:
+        program: made by ``lower``.
+        x1: ``[n, *S, channels]``, float32 or float64.
+        x2: ``[m, *S, channels]``; None for x1 itself, when half of the pairs are run.
+        get: "nngp", "ntk" or a tuple of them.
+        threads: number of threads; None for every core.
+
+    Returns:
+        ``[n, m]`` in the dtype of the inputs; a tuple of them if ``get`` is one.
+    """
+    names = (get,) if isinstance(get, str) else tuple(get)
+    check(program, x1, x2, names)
+    engine = engine_for(program, x1.dtype, "ntk" in names)
+    n, m = len(x1), len(x1 if x2 is None else x2)
+    out = {name: np.empty((n, m), x1.dtype) for name in names}
+    for rows, cols in _blocks(engine.block, n, m, x2 is None):
+        block = engine.run(x1, x2, rows, cols, threads or default_threads())
+        for name, part in (("nngp", block.k), ("ntk", block.t)):
+            if name in names:
+                out[name][rows, cols] = part
+                if x2 is None and rows != cols:
+                    out[name][cols, rows] = part.T
+    return out[get] if isinstance(get, str) else tuple(out[name] for name in names)
+
+
+def check(
+    program: Program, x1: np.ndarray, x2: np.ndarray | None, names: tuple[str, ...]
+) -> None:
+    """Refuse what cannot be computed, before any work starts."""
+    if not names or any(name not in NAMES for name in names):
+        raise ValueError(f"get is {names!r}, expected 'nngp', 'ntk' or a tuple of them")
+    high, wide = program.shape
+    for name, x in (("x1", x1), ("x2", x2)):
+        if x is None:
+            continue
+        if not isinstance(x, np.ndarray) or x.dtype not in (np.float32, np.float64):
+            kind = getattr(x, "dtype", type(x).__name__)
+            raise TypeError(
+                f"{name} is {kind}, expected a NumPy array of float32 or float64"
+            )
+        if x.dtype != x1.dtype:
+            raise TypeError(f"x2 is {x.dtype}, x1 is {x1.dtype}; convert one of them")
+        shape = tuple(x.shape[1:])
+        images = {(high, wide, program.channels)}
+        if high == 1:
+            images.add((wide, program.channels))
+        if (high, wide) == (1, 1):
+            images.add((program.channels,))
+        if shape not in images:
+            expected = " or ".join(map(str, sorted(images, key=len)))
+            raise ValueError(
+                f"{name} has shape {x.shape}; the program was made for inputs of shape "
+                f"[n, ...] with ... = {expected}"
+            )
+        if not np.isfinite(x).all():
+            raise ValueError(f"{name} has infinite or NaN entries; remove these images")
+
+
+def _blocks(
+    size: int, n: int, m: int, symmetric: bool
+) -> Iterator[tuple[slice, slice]]:
+    for i in range(0, n, size):
+        for j in range(i if symmetric else 0, m, size):
+            yield slice(i, min(i + size, n)), slice(j, min(j + size, m))
+
+
+@dataclass(frozen=True)
+class Side:
+    """Images of a block ``[B, channels pixels]``, their maps, the head's variances."""
+
+    images: np.ndarray
+    maps: np.ndarray
+    variances: np.ndarray
+
+
+class Engine:
+    """A program compiled for one dtype, with or without the NTK."""
+
+    def __init__(self, program: Program, dtype: np.dtype, want_t: bool) -> None:
+        self.program, self.dtype, self.want_t = program, dtype, want_t
+        self.forward = Forward(program, dtype, want_t)
+        self.recorder = Recorder(program, dtype)
+        self.head_variance = any(
+            isinstance(op, Activate | Normalize) for op in program.head
+        )
+        self.own = Forward(program, dtype, False) if self.head_variance else None
+        high, wide = program.shape
+        numbers = program.channels * high * wide + self.recorder.size
+        size = BLOCK_BYTES // (numbers * dtype.itemsize)
+        self.block = max(LANES, min(512, size // LANES * LANES))
+
+    def side(self, x: np.ndarray, threads: int) -> Side:
+        """Images in the layout of the engine, and everything that depends on one."""
+        n, channels = len(x), x.shape[-1]
+        images = np.ascontiguousarray(
+            x.reshape(n, -1, channels).transpose(0, 2, 1).reshape(n, -1)
+        )
+        maps = np.empty((n, self.recorder.size), self.dtype)
+        variances = np.zeros(n)
+
+        def work(tiles: Any) -> None:
+            memory = self.own.workspace() if self.own else None
+            for start in tiles:
+                which = _lanes(np.arange(start, min(start + LANES, n)))
+                self.recorder.record(images, which, maps)
+                if memory is not None:
+                    own = self.own.run(memory, ((images, maps, which),) * 2)
+                    variances[which] = np.maximum(own[0], 0)
+
+        share(range(0, n, LANES), work, threads)
+        return Side(images, maps, variances)
+
+    def run(
+        self,
+        x1: np.ndarray,
+        x2: np.ndarray | None,
+        rows: slice,
+        cols: slice,
+        threads: int,
+    ) -> Scalars:
+        """The kernels of a block of pairs, after the head."""
+        same = x2 is None and rows == cols
+        one = self.side(x1[rows], threads)
+        two = one if same else self.side((x1 if x2 is None else x2)[cols], threads)
+        entry = self.planes(one, two, same, threads)
+        return run_head(self.program.head, entry)[0]
+
+    def planes(self, one: Side, two: Side, same: bool, threads: int) -> Scalars:
+        """The kernels of a block of pairs, before the head."""
+        n, m = len(one.images), len(two.images)
+        k, t = np.empty((n, m)), np.empty((n, m)) if self.want_t else None
+        first, second = pairs_of(n, m, same)
+
+        def work(tiles: Any) -> None:
+            memory = self.forward.workspace()
+            for start in tiles:
+                i1, i2 = first[start : start + LANES], second[start : start + LANES]
+                sides = (
+                    (one.images, one.maps, _lanes(i1)),
+                    (two.images, two.maps, _lanes(i2)),
+                )
+                sums = self.forward.run(memory, sides)[:, : len(i1)]
+                for out, values in zip((k, t), sums, strict=True):
+                    if out is not None:
+                        out[i1, i2] = values
+                        if same:
+                            out[i2, i1] = values
+
+        share(range(0, len(first), LANES), work, threads)
+        return Scalars(k, t, one.variances, two.variances)
+
+
+def pairs_of(n: int, m: int, same: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Row and column of all pairs of a block; of the upper triangle if ``same``."""
+    if same:
+        return np.triu_indices(n)
+    return tuple(index.ravel() for index in np.indices((n, m)))
+
+
+def _lanes(which: np.ndarray) -> np.ndarray:
+    """``which``, its last entry repeated up to ``LANES`` entries."""
+    return np.concatenate([which, np.repeat(which[-1:], LANES - len(which))])
+
+
+@lru_cache(maxsize=32)
+def engine_for(program: Program, dtype: np.dtype, want_t: bool) -> Engine:
+    """The engine of a program, compiled at the first call."""
+    return Engine(program, np.dtype(dtype), want_t)
