@@ -7,16 +7,16 @@ of f, k(s^2 p, q, s c) = s^n k(p, q, c), which gives the derivatives in p and q.
 from math import pi
 
 import numpy as np
-from numba import njit
+
 
 from ...dual_activations.polynomials import power_coefficients
 from .cpu_arccosine import angle_ratio
-from .cpu_lanes import fma, larger, load, smaller, splat, sqrt, where_less
+from .cpu_lanes import fma, inner, larger, load, smaller, splat, sqrt, where_less
 from .cpu_special import arcsin, exp
 from .families import HIGHEST_POWER
 
 
-@njit(forceinline=True)
+@inner
 def determinant(p, q, c):
     """max(p q - c^2, 0) to rounding, exactly 0 where c = p = q."""
     zero = splat(c, 0.0)
@@ -25,14 +25,14 @@ def determinant(p, q, c):
     return larger(fma(p, q, zero - square) - lost, zero)
 
 
-@njit(forceinline=True)
+@inner
 def inverse(x):
     """1 / x for x > 0, else 0."""
     zero, one = splat(x, 0.0), splat(x, 1.0)
     return where_less(zero, x, one / where_less(zero, x, x, one), zero)
 
 
-@njit(forceinline=True)
+@inner
 def _angle(c, det, ij):
     """theta = arccos(c / sqrt(p q)), pi / 2 for a zero row, and sin(theta) sqrt(p q).
 
@@ -46,7 +46,7 @@ def _angle(c, det, ij):
     return where_less(c, zero, splat(c, pi) - acute, acute), sine
 
 
-@njit(forceinline=True)
+@inner
 def _homogeneous(n, c, k, slope, k_c, slope_c, i, j):
     """All partials; 2 p k_p = n k - c k_c, and the slope has degree n - 1."""
     half = splat(c, 0.5)
@@ -69,7 +69,7 @@ def _homogeneous(n, c, k, slope, k_c, slope_c, i, j):
 # m = (a^2 + b^2) / 2: k_dot = m - g theta, k = g sqrt(det) + k_dot c.
 
 
-@njit(forceinline=True)
+@inner
 def rectifier(c, det, M, at1, part1, N, at2, part2, par, o):
     theta, sine = _angle(c, det, load(M, at1 + part1) * load(N, at2 + part2))
     g = splat(c, par[o])
@@ -77,7 +77,7 @@ def rectifier(c, det, M, at1, part1, N, at2, part2, par, o):
     return fma(g, sine, slope * c), slope
 
 
-@njit(forceinline=True)
+@inner
 def rectifier_partials(c, det, M, at1, part1, N, at2, part2, par, o):
     k, slope = rectifier(c, det, M, at1, part1, N, at2, part2, par, o)
     slope_c = splat(c, par[o]) * inverse(sqrt(det))
@@ -89,13 +89,13 @@ def rectifier_partials(c, det, M, at1, part1, N, at2, part2, par, o):
 # of f is 0 almost everywhere, so k_dot is 0, but k has a derivative.
 
 
-@njit(forceinline=True)
+@inner
 def sign(c, det, M, at1, part1, N, at2, part2, par, o):
     ij = load(M, at1 + part1) * load(N, at2 + part2)
     return splat(c, 2 / pi) * arcsin(c * ij, sqrt(det) * ij), splat(c, 0.0)
 
 
-@njit(forceinline=True)
+@inner
 def sign_partials(c, det, M, at1, part1, N, at2, part2, par, o):
     k, zero = sign(c, det, M, at1, part1, N, at2, part2, par, o)
     k_c = splat(c, 2 / pi) * inverse(sqrt(det))
@@ -103,13 +103,13 @@ def sign_partials(c, det, M, at1, part1, N, at2, part2, par, o):
     return _homogeneous(0.0, c, k, zero, k_c, zero, i, j)
 
 
-@njit(forceinline=True)
+@inner
 def step(c, det, M, at1, part1, N, at2, part2, par, o):
     odd, zero = sign(c, det, M, at1, part1, N, at2, part2, par, o)
     return fma(splat(c, 0.25), odd, splat(c, 0.25)), zero
 
 
-@njit(forceinline=True)
+@inner
 def step_partials(c, det, M, at1, part1, N, at2, part2, par, o):
     k, zero = step(c, det, M, at1, part1, N, at2, part2, par, o)
     k_c = splat(c, 0.5 / pi) * inverse(sqrt(det))
@@ -142,7 +142,7 @@ def _arccosine_polynomials(highest: int) -> tuple[np.ndarray, np.ndarray]:
 _A, _B = _arccosine_polynomials(HIGHEST_POWER)
 
 
-@njit(forceinline=True)
+@inner
 def _arccosine(n, rho, theta, sine):
     """J_n / 2 pi."""
     a, b = splat(rho, 0.0), splat(rho, 0.0)
@@ -152,7 +152,7 @@ def _arccosine(n, rho, theta, sine):
     return splat(rho, 0.5 / pi) * fma(a, splat(rho, pi) - theta, b * sine)
 
 
-@njit(forceinline=True)
+@inner
 def power(c, det, M, at1, part1, N, at2, part2, par, o):
     n = int(par[o])
     ij = load(M, at1 + part1) * load(N, at2 + part2)
@@ -167,7 +167,7 @@ def power(c, det, M, at1, part1, N, at2, part2, par, o):
     )
 
 
-@njit(forceinline=True)
+@inner
 def power_partials(c, det, M, at1, part1, N, at2, part2, par, o):
     n = int(par[o])
     k, slope = power(c, det, M, at1, part1, N, at2, part2, par, o)
@@ -183,7 +183,7 @@ def power_partials(c, det, M, at1, part1, N, at2, part2, par, o):
 # k = sqrt(p q) exp(gamma (rho + shift)). Map 2 is sqrt(p). Parameters gamma, shift.
 
 
-@njit(forceinline=True)
+@inner
 def exp_normalized(c, det, M, at1, part1, N, at2, part2, par, o):
     rho = c * (load(M, at1 + part1) * load(N, at2 + part2))
     gamma = splat(c, par[o])
@@ -191,7 +191,7 @@ def exp_normalized(c, det, M, at1, part1, N, at2, part2, par, o):
     return load(M, at1 + 2 * part1) * load(N, at2 + 2 * part2) * e, gamma * e
 
 
-@njit(forceinline=True)
+@inner
 def exp_normalized_partials(c, det, M, at1, part1, N, at2, part2, par, o):
     k, slope = exp_normalized(c, det, M, at1, part1, N, at2, part2, par, o)
     i, j = load(M, at1 + part1), load(N, at2 + part2)

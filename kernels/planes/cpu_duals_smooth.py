@@ -2,16 +2,15 @@ r"""Duals of smooth activations in closed form, on lanes; see ``cpu_duals.py``."
 
 from math import pi
 
-from numba import njit
 
-from .cpu_lanes import fma, load, magnitude, splat, sqrt, where_less
+from .cpu_lanes import fma, inner, load, magnitude, splat, sqrt, where_less
 from .cpu_special import arcsin, exp, exp_minus_1
 
 # a erf(b x) + c. Parameters B = b^2, A = 2 a^2 / pi, c^2; map 1 is 1 / sqrt(1 + 2 B p).
 # With D = (1 + 2 B p)(1 + 2 B q) - 4 B^2 c^2, k = A arcsin(2 B c / sqrt(..)) + c^2.
 
 
-@njit(forceinline=True)
+@inner
 def _erf(c, det, M, at1, part1, N, at2, part2, par, o):
     """k, and 1 / sqrt(D)."""
     B = splat(c, par[o])
@@ -25,13 +24,13 @@ def _erf(c, det, M, at1, part1, N, at2, part2, par, o):
     return k, splat(c, 1.0) / root
 
 
-@njit(forceinline=True)
+@inner
 def erf(c, det, M, at1, part1, N, at2, part2, par, o):
     k, i = _erf(c, det, M, at1, part1, N, at2, part2, par, o)
     return k, splat(c, 2.0 * par[o] * par[o + 1]) * i
 
 
-@njit(forceinline=True)
+@inner
 def erf_partials(c, det, M, at1, part1, N, at2, part2, par, o):
     k, i = _erf(c, det, M, at1, part1, N, at2, part2, par, o)
     B, two, one = splat(c, par[o]), splat(c, 2.0), splat(c, 1.0)
@@ -58,7 +57,7 @@ def erf_partials(c, det, M, at1, part1, N, at2, part2, par, o):
 # Reference: Tsuchida et al. 2020 (2002.08517).
 
 
-@njit(forceinline=True)
+@inner
 def _gelu(c, det, p, q, r1, r2):
     """k, k_dot, 1 / sqrt(D), 1 / (P Q), at scaled covariances."""
     one, quarter, turn = splat(c, 1.0), splat(c, 0.25), splat(c, 0.5 / pi)
@@ -74,7 +73,7 @@ def _gelu(c, det, p, q, r1, r2):
     return fma(quarter, c, turn * fma(c, tilt, ratio)), slope, i, PQ
 
 
-@njit(forceinline=True)
+@inner
 def gelu(c, det, M, at1, part1, N, at2, part2, par, o):
     B = splat(c, par[o])
     r1, r2 = load(M, at1 + part1), load(N, at2 + part2)
@@ -83,7 +82,7 @@ def gelu(c, det, M, at1, part1, N, at2, part2, par, o):
     return k * splat(c, 1.0 / par[o]), slope
 
 
-@njit(forceinline=True)
+@inner
 def _gelu_in_p(c, p, q, r1, i):
     """k_p and k_dot_p, at scaled covariances: moments under Gaussians tilted by the
     density that f'' and f''' carry, once in u alone and once in u and v."""
@@ -102,7 +101,7 @@ def _gelu_in_p(c, p, q, r1, i):
     return k_p, turn * (once + twice)
 
 
-@njit(forceinline=True)
+@inner
 def gelu_partials(c, det, M, at1, part1, N, at2, part2, par, o):
     B, one = splat(c, par[o]), splat(c, 1.0)
     r1, r2 = load(M, at1 + part1), load(N, at2 + part2)
@@ -130,7 +129,7 @@ def gelu_partials(c, det, M, at1, part1, N, at2, part2, par, o):
 # Parameters a, b, h, m.
 
 
-@njit(forceinline=True)
+@inner
 def _mixed(c, large, tilt, a, b):
     """a e^{L + |t|} + b e^{L - |t|}, a and b exchanged for c < 0; large = e^{L + |t|}.
 
@@ -143,7 +142,7 @@ def _mixed(c, large, tilt, a, b):
     return where_less(zero, magnitude(ratio), large * ratio, zero)
 
 
-@njit(forceinline=True)
+@inner
 def exponential(c, det, M, at1, part1, N, at2, part2, par, o):
     m = splat(c, par[o + 3])
     a, b = splat(c, par[o]), splat(c, par[o + 1])
@@ -153,7 +152,7 @@ def exponential(c, det, M, at1, part1, N, at2, part2, par, o):
     return k, m * _mixed(c, large, tilt, a, splat(c, 0.0) - b)
 
 
-@njit(forceinline=True)
+@inner
 def exponential_partials(c, det, M, at1, part1, N, at2, part2, par, o):
     k, slope = exponential(c, det, M, at1, part1, N, at2, part2, par, o)
     h, m = splat(c, par[o + 2]), splat(c, par[o + 3])
@@ -165,7 +164,7 @@ def exponential_partials(c, det, M, at1, part1, N, at2, part2, par, o):
 # L(+-) = -S (p + q + 4 s det -+ 2 c) / D - ln(D) / 2.
 
 
-@njit(forceinline=True)
+@inner
 def _damped(c, det, p, q, s, S):
     """1 / D, D_c / D, and the mean of the two exponents without -ln(D) / 2."""
     two, ss4 = splat(c, 2.0), splat(c, 4.0) * s * s
@@ -174,7 +173,7 @@ def _damped(c, det, p, q, s, S):
     return i, splat(c, 0.0) - two * ss4 * c * i, mean
 
 
-@njit(forceinline=True)
+@inner
 def _damped_parts(c, i, mean, S, par, o):
     """a^2 (e^{L(+)} - w e^{L(-)}) / 2, and a^2 (e^{L(+)} + w e^{L(-)}) / 2."""
     tilt = splat(c, 2.0) * S * magnitude(c) * i
@@ -184,7 +183,7 @@ def _damped_parts(c, i, mean, S, par, o):
     return _mixed(c, large, tilt, a, splat(c, 0.0) - b), _mixed(c, large, tilt, a, b)
 
 
-@njit(forceinline=True)
+@inner
 def damped(c, det, M, at1, part1, N, at2, part2, par, o):
     p, q = load(M, at1), load(N, at2)
     s, S = splat(c, par[o]), splat(c, par[o + 1])
@@ -194,7 +193,7 @@ def damped(c, det, M, at1, part1, N, at2, part2, par, o):
     return k, fma(mean_c, k, tilt_c * other)
 
 
-@njit(forceinline=True)
+@inner
 def _damped_slopes(c, i, d_c, mean, s, S):
     """A_c and B_c, where L(+-) = A +- B: k_c = A_c k + B_c other."""
     half, two, eight = splat(c, 0.5), splat(c, 2.0), splat(c, 8.0)
@@ -202,7 +201,7 @@ def _damped_slopes(c, i, d_c, mean, s, S):
     return mean_c, two * S * i * (splat(c, 1.0) - c * d_c)
 
 
-@njit(forceinline=True)
+@inner
 def _damped_in_p(c, i, d_c, mean, q, s, S):
     """A_p, B_p, A_cp and B_cp."""
     zero, half, one, two = splat(c, 0.0), splat(c, 0.5), splat(c, 1.0), splat(c, 2.0)
@@ -217,7 +216,7 @@ def _damped_in_p(c, i, d_c, mean, q, s, S):
     return mean_p, zero - tilt * d_p, mean_cp, tilt_cp
 
 
-@njit(forceinline=True)
+@inner
 def damped_partials(c, det, M, at1, part1, N, at2, part2, par, o):
     p, q = load(M, at1), load(N, at2)
     s, S, two = splat(c, par[o]), splat(c, par[o + 1]), splat(c, 2.0)
@@ -251,7 +250,7 @@ def damped_partials(c, det, M, at1, part1, N, at2, part2, par, o):
 # derivative of f: E[f^(d)(u) f^(e)(v)] = sum_l R_l^d(p) R_l^e(q) c^l.
 
 
-@njit(forceinline=True)
+@inner
 def _series(d, e, n, c, M, at1, part1, N, at2, part2):
     total = splat(c, 0.0)
     for order in range(n - 1, -1, -1):
@@ -261,7 +260,7 @@ def _series(d, e, n, c, M, at1, part1, N, at2, part2):
     return total
 
 
-@njit(forceinline=True)
+@inner
 def polynomial(c, det, M, at1, part1, N, at2, part2, par, o):
     n = int(par[o])
     return (
@@ -270,7 +269,7 @@ def polynomial(c, det, M, at1, part1, N, at2, part2, par, o):
     )
 
 
-@njit(forceinline=True)
+@inner
 def polynomial_partials(c, det, M, at1, part1, N, at2, part2, par, o):
     n = int(par[o])
     k, slope = polynomial(c, det, M, at1, part1, N, at2, part2, par, o)

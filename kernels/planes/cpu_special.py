@@ -8,11 +8,11 @@ from math import log
 from typing import Any
 
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.extending import intrinsic, overload
 
 from .cpu_arccosine import angle_ratio
-from .cpu_lanes import LANES, fma, larger, smaller, splat
+from .cpu_lanes import LANES, fma, inner, larger, smaller, splat
 
 # (e^r - 1) / r for |r| <= ln(2) / 2, Chebyshev fits of e^r, highest power first: the
 # relative error of e^r is 2.6e-9 of degree 6 and 6e-20 of degree 12, before rounding.
@@ -43,7 +43,7 @@ _LN2_HIGH, _LN2_LOW = 0.693145751953125, 1.4286068203094172e-06
 _BITS = {32: (ir.IntType(32), 23, 127), 64: (ir.IntType(64), 52, 1023)}
 
 
-@njit(forceinline=True)
+@inner
 def horner(x, coefficients):
     """The polynomial with these coefficients, highest power first."""
     y = splat(x, coefficients[0])
@@ -117,7 +117,7 @@ def _(x):
     return lambda x: larger(smaller(x, splat(x, limit)), splat(x, -limit))
 
 
-@njit(forceinline=True)
+@inner
 def _reduced(x):
     """n and r with x = n ln(2) + r, |r| <= ln(2) / 2."""
     x = _clipped(x)
@@ -126,7 +126,7 @@ def _reduced(x):
     return n, fma(n, splat(x, -_LN2_LOW), r)
 
 
-@njit(forceinline=True)
+@inner
 def exp(x):
     """e^x, with a relative error of about one unit in the last place."""
     n, r = _reduced(x)
@@ -134,7 +134,7 @@ def exp(x):
     return _times_power_of_two(fma(r, _exp_polynomial(r), one), n)
 
 
-@njit(forceinline=True)
+@inner
 def exp_minus_1(x):
     """e^x - 1 for x <= 0, without cancellation near 0."""
     n, r = _reduced(x)
@@ -143,7 +143,7 @@ def exp_minus_1(x):
     return fma(power * r, _exp_polynomial(r), power - one)
 
 
-@njit(forceinline=True)
+@inner
 def arcsin(v, cosine):
     """arcsin(v) = v Q(sqrt(1 - v^2)) where the root is known; small relative error.
 
