@@ -1,11 +1,14 @@
 """Kernels over whole datasets, tile by tile."""
 
+from concurrent.futures import Future, ThreadPoolExecutor
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 import tangency as tg
+from tangency.kernels.matrix.execution import IN_FLIGHT, run_tasks
 from tangency.kernels.matrix.tiles import Grid, size, tile_size
 
 NET = tg.serial(tg.Dense(8, b_std=0.1), tg.Relu(), tg.Dense(1))
@@ -59,6 +62,48 @@ def test_diagonals_need_no_matrix():
     for get in ("nngp", "ntk"):
         got = tg.compute_diagonal(KERNEL, x, get)
         np.testing.assert_allclose(got, np.diagonal(KERNEL(x, get=get)), rtol=1e-13)
+
+
+def test_threads_give_the_same_matrix():
+    x = inputs(23)
+    alone = tg.compute(KERNEL, x, get=("nngp", "ntk"), tile=4)
+    with ThreadPoolExecutor(3) as executor:
+        shared = tg.compute(KERNEL, x, get=("nngp", "ntk"), tile=4, executor=executor)
+    np.testing.assert_array_equal(shared.nngp, alone.nngp)
+    np.testing.assert_array_equal(shared.ntk, alone.ntk)
+
+
+class Waiting:
+    """An executor that counts the tasks it holds, and runs one when it is asked for."""
+
+    def __init__(self):
+        self.held, self.most, self.cancelled = 0, 0, 0
+
+    def submit(self, function, *args):
+        self.held += 1
+        self.most = max(self.most, self.held)
+        future = Future()
+
+        def result():
+            self.held -= 1
+            return function(*args)
+
+        def cancel():
+            self.cancelled += 1
+
+        future.result, future.cancel = result, cancel
+        return future
+
+
+def test_few_tasks_are_in_flight_and_an_error_cancels_the_rest():
+    executor = Waiting()
+    tasks = [(i,) for i in range(10 * IN_FLIGHT)]
+    got = list(run_tasks(lambda i: 2 * i, tasks, executor))
+    assert got == [2 * i for (i,) in tasks]
+    assert executor.most == IN_FLIGHT
+    with pytest.raises(ZeroDivisionError):
+        list(run_tasks(lambda i: 1 // (3 - i), tasks, executor))
+    assert executor.cancelled == IN_FLIGHT - 1
 
 
 def test_the_result_is_numpy_in_the_dtype_of_the_inputs(xp):

@@ -1,12 +1,14 @@
 """The matrix of a kernel over a whole dataset, in memory."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor
 from typing import Any
 
 import numpy as np
 
 from ..inputs import check_inputs
 from ..results import Kernels, package, wanted
+from .execution import run_tasks
 from .host import as_numpy
 from .progress import progress_bar
 from .tiles import Grid, size, tile_size
@@ -20,6 +22,7 @@ def compute(
     x2: Array | None = None,
     get: str | tuple[str, ...] = "ntk",
     tile: int | None = None,
+    executor: Executor | None = None,
     progress: bool = False,
 ) -> np.ndarray | Kernels:
     """The kernel between all rows of x1 and x2, computed tile by tile.
@@ -34,6 +37,8 @@ def compute(
         x2: inputs ``[m, ...]``; None for x1 itself.
         get: "nngp", "ntk", or a tuple of them, computed in one pass.
         tile: largest number of rows and columns of a tile; None to fit a cache.
+        executor: where tiles run, e.g. a ``ThreadPoolExecutor`` for NumPy inputs; None
+            for this thread. The matrix is the same, to the last bit.
         progress: whether to show a bar (on a terminal, if tqdm is installed).
 
     Returns:
@@ -55,16 +60,22 @@ def compute(
     tile = _checked_tile(tile) or tile_size(kernel, tuple(x1.shape))
     other = x1 if x2 is None else x2
     grid = Grid(x1.shape[0], other.shape[0], tile, symmetric=x2 is None)
+    tiles = list(grid)
+
+    def tasks() -> Iterator[tuple[Any, ...]]:
+        for rows, columns in tiles:
+            own = grid.symmetric and rows == columns
+            yield kernel, x1[rows, ...], None if own else other[columns, ...], names
+
     out: dict[str, np.ndarray] = {}
     with progress_bar(grid.pairs, " and ".join(names), "pair", progress) as advance:
-        for rows, columns in grid:
-            on_diagonal = grid.symmetric and rows == columns
-            pair = (x1[rows, ...], None if on_diagonal else other[columns, ...])
-            for name, k in _evaluate(kernel, *pair, names).items():
+        results = run_tasks(_evaluate, tasks(), executor)
+        for (rows, columns), result in zip(tiles, results, strict=True):
+            for name, k in result.items():
                 if name not in out:
                     out[name] = np.empty((grid.rows, grid.columns), k.dtype)
                 out[name][rows, columns] = k
-                if grid.symmetric and not on_diagonal:
+                if grid.symmetric and rows != columns:
                     out[name][columns, rows] = k.T
             advance(size(rows) * size(columns))
     return package(get, names, tuple(out[name] for name in names))

@@ -1,6 +1,7 @@
 """Kernels against one another on handwritten digits, from few and from many."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from time import perf_counter
 
@@ -68,8 +69,10 @@ def compute_matrices(name: str, train: Digits, test: Digits) -> Matrices:
     # The images are float32, and arc-cosine kernels are exact to rounding there too.
     kernel = ExactKernel(network(NETWORKS[name]), precision="input")
     start, get = perf_counter(), ("nngp", "ntk")
-    inner = compute(kernel, train.images, get=get, progress=True)
-    outer = compute(kernel, test.images, train.images, get, progress=True)
+    with ThreadPoolExecutor() as threads:
+        options = {"executor": threads, "progress": True}
+        inner = compute(kernel, train.images, get=get, **options)
+        outer = compute(kernel, test.images, train.images, get, **options)
     return Matrices(inner, outer, perf_counter() - start)
 
 
