@@ -9,6 +9,7 @@ from array_api_compat import array_namespace
 from .base import Activation, Array
 from .moments import angle, safe_divide, safe_sqrt
 from .parameters import freeze, real
+from .polar import SMALL, any_small, small_moments
 from .wedge import mills_ratio, scaled_wedge
 
 
@@ -30,7 +31,8 @@ class ExponentialLinear(Activation):
         E[e^{u + v} 1(u, v < 0)] &= B(R, \psi_u) + B(R, \psi_v),
 
     R^2 = p + q + 2c, tan psi_u = (sqrt p + rho sqrt q) / (sqrt q sin theta). Nothing
-    overflows, at any norm; the absolute error is near rounding.
+    overflows, at any norm. At small norms, where the moments of e^u - 1 are differences
+    of these, they are integrated in polar coordinates (``polar.py``).
 
     Args:
         a: slope for x > 0.
@@ -79,12 +81,11 @@ class ExponentialLinear(Activation):
         mixed_uv, step_uv, one_v = _opposite(p, q, c, theta)
         mixed_vu, step_vu, one_u = _opposite(q, p, c, theta)
         both = _both_negative(p, q, theta, same)
+        mixed, below = mixed_uv + mixed_vu, both - one_u - one_v + same
+        if any_small(p, q):
+            mixed, below = _refined(p, q, theta, mixed, below)
         linear = sine / (2 * pi) + same * c
-        value = (
-            a * a * linear
-            + a * b * (mixed_uv + mixed_vu)
-            + b * b * (both - one_u - one_v + same)
-        )
+        value = a * a * linear + a * b * mixed + b * b * below
         slope = a * a * same + a * b * (step_uv + step_vu) + b * b * both
         return value, rr * slope
 
@@ -181,3 +182,16 @@ def _both_negative(p: Array, q: Array, theta: Array, same: Array) -> Array:
         for x, y in ((u, v), (v, u))
     ]
     return xp.where(moved, wedges[0] + wedges[1], same)
+
+
+def _refined(
+    p: Array, q: Array, theta: Array, mixed: Array, below: Array
+) -> tuple[Array, Array]:
+    """The two moments, replaced where both variances are small."""
+    xp = array_namespace(p, q, theta)
+    small = (p < SMALL) & (q < SMALL)
+    safe_p, safe_q = (xp.where(v < SMALL, v, xp.ones_like(v)) for v in (p, q))
+    exact = small_moments(safe_p, safe_q, theta)
+    return tuple(
+        xp.where(small, e, m) for e, m in zip(exact, (mixed, below), strict=True)
+    )

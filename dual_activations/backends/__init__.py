@@ -1,8 +1,9 @@
 """What the duals need of a framework beyond the array API, one file per framework.
 
-Every file has the same four functions: ``known`` (a number, if tracing does not hide
-it), ``slope`` (the derivative of a function), ``matmul`` (in full precision) and
-``total`` (a long sum in little memory).
+Every file has the same functions: ``constant`` (from NumPy), ``double`` (the widest
+precision), ``known`` (a number, if tracing does not hide it), ``slope`` (the derivative
+of a function), ``matmul`` (in full precision), ``total`` (a long sum in little memory)
+and ``report`` (a number, when a compiled function runs).
 """
 
 from types import ModuleType

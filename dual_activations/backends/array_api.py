@@ -14,6 +14,12 @@ def constant(a: Any, like: Array) -> Array:
     return xp.asarray(a, dtype=like.dtype, device=device(like))
 
 
+def double(x: Array) -> Array:
+    """x in float64."""
+    xp = array_namespace(x)
+    return xp.astype(x, xp.float64)
+
+
 def known(x: Array) -> float | None:
     """The number in a 0-d array; never None here."""
     return float(x)

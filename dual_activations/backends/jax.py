@@ -14,6 +14,11 @@ def constant(a: Any, like: Array) -> Array:
     return jnp.asarray(a, dtype=like.dtype)
 
 
+def double(x: Array) -> Array:
+    """x in float64 where JAX has it switched on, else in float32."""
+    return x.astype(jnp.float64 if jax.config.jax_enable_x64 else jnp.float32)
+
+
 def known(x: Array) -> float | None:
     """The number in a 0-d array; None inside ``jit`` or ``vmap``."""
     try:

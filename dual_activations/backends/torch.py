@@ -14,6 +14,11 @@ def constant(a: Any, like: Array) -> Array:
     return torch.tensor(a, dtype=like.dtype, device=like.device)
 
 
+def double(x: Array) -> Array:
+    """x in float64."""
+    return x.double()
+
+
 def known(x: Array) -> float | None:
     """The number in a 0-d array; None inside ``torch.func.vmap``."""
     try:
