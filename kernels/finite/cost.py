@@ -1,0 +1,116 @@
+r"""What a layer's part of the empirical NTK costs, in each order of contraction.
+
+A layer y[t, b, :] = W[b]^T a[t, b, :] with cotangents g contributes
+
+.. math:: \sum_{b,t,s,i,j} a_{nbti} g_{nobtj} \, a_{mbsi} g_{mpbsj}.
+
+- ``grad``: per-sample weight gradients first (the Jacobian), then their products;
+- ``gram``: first <a, a'> of all pairs of positions, then times g', then times g;
+- ``two_gram``: <a, a'> and <g, g'> of all pairs of positions, then their product.
+
+The model counts floating-point operations and the bytes of what is written between the
+products, and takes the cheapest; nothing is compiled or timed.
+"""
+
+from dataclasses import dataclass
+
+ORDERS = ("two_gram", "gram", "grad")
+
+# Operations that take as long as moving one byte, on current CPUs and GPUs.
+OPERATIONS_PER_BYTE = 8
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Numbers of samples (n, m) and of rows: traced u, diagonal d, full f and e."""
+
+    n: int
+    m: int
+    u: int
+    d: int
+    f: int
+    e: int
+    paired: bool = False
+
+    @property
+    def pairs(self) -> int:
+        """Pairs of samples."""
+        return self.n if self.paired else self.n * self.m
+
+    @property
+    def left(self) -> int:
+        """Cotangents of x1."""
+        return self.n * self.u * self.d * self.f
+
+    @property
+    def right(self) -> int:
+        """Cotangents of x2."""
+        return self.m * self.u * self.d * self.e
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Sizes of a layer: b groups, t and s positions, i inputs and j outputs of W[b].
+
+    Args:
+        gram: operations for <a, a'> of one pair of samples, if not 2 b t s i.
+        gram_elements: elements written for it, if not b t s.
+        onehot: whether a is one-hot.
+        direct: whether the Jacobian of b i j weights is there already.
+    """
+
+    b: int
+    t: int
+    s: int
+    i: int
+    j: int
+    gram: int | None = None
+    gram_elements: int | None = None
+    onehot: bool = False
+    direct: bool = False
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Floating-point operations and elements of intermediate results."""
+
+    operations: int
+    elements: int
+
+    def time(self, itemsize: int) -> int:
+        """Equivalent operations."""
+        return self.operations + OPERATIONS_PER_BYTE * itemsize * self.elements
+
+
+def cost(order: str, z: Sizes, r: Rows) -> Cost:
+    """The cost of one order for one layer."""
+    if order == "jacobian":
+        return Cost(2 * r.pairs * r.u * r.d * r.f * r.e * z.b * z.i * z.j, 0)
+    positions = z.b * z.t * z.s
+    gram = z.gram if z.gram is not None else 2 * positions * z.i
+    written = z.gram_elements if z.gram_elements is not None else positions
+    kept = r.pairs * r.d * r.f * r.e
+    if order == "two_gram":
+        products = kept * positions * (2 * r.u * z.j + 2)
+        return Cost(r.pairs * gram + products, (r.pairs * written + kept * positions))
+    if order == "gram":
+        half = r.pairs * r.u * r.d * r.e * z.b * z.t * z.j
+        products = (
+            2 * half * z.s + 2 * r.pairs * z.b * z.t * z.j * r.u * r.d * r.f * r.e
+        )
+        return Cost(r.pairs * gram + products, r.pairs * written + half)
+    weight = z.b * z.i * z.j
+    forming = 2 * weight * (r.left * z.t + r.right * z.s)
+    if z.onehot:
+        forming = z.j * (r.left * z.t + r.right * z.s)
+    return Cost(
+        forming + 2 * kept * r.u * weight,
+        (r.left + r.right) * weight,
+    )
+
+
+def cheapest(z: Sizes, r: Rows, itemsize: int) -> str:
+    """The order that the model expects to be fastest."""
+    if z.direct:
+        return "jacobian"
+    return min(ORDERS, key=lambda order: cost(order, z, r).time(itemsize))

@@ -1,0 +1,122 @@
+"""What is refused before any work starts, and how to get out of it."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ..selection import chosen
+from .function import SampleFunction
+
+Array = Any
+Tree = Any
+
+
+def check_parameters(params: Tree, select: Any) -> tuple[list[str], list[bool]]:
+    """Names of all parameters, and which of them count.
+
+    Raises:
+        TypeError: a chosen parameter is not a real floating-point array.
+        ValueError: none is chosen.
+    """
+    found = jax.tree_util.tree_flatten_with_path(params)[0]
+    names = [
+        jax.tree_util.keystr(path, simple=True, separator="/") or "params"
+        for path, _ in found
+    ]
+    keep = chosen(names, select)
+    for name, (_, leaf), take in zip(names, found, keep, strict=True):
+        if not take:
+            continue
+        if not isinstance(leaf, (jax.Array, np.ndarray, np.generic, float)):
+            raise TypeError(
+                f"parameter {name} is a {type(leaf).__name__}, expected an array; split "
+                "such leaves off (equinox.partition), or leave them out with select="
+            )
+        if not jnp.issubdtype(jnp.result_type(leaf), jnp.floating):
+            raise TypeError(
+                f"parameter {name} has dtype {jnp.result_type(leaf)}, expected real "
+                "floating point, as only such parameters can be differentiated; leave "
+                f"it out, e.g. select=lambda name: name != {name!r}"
+            )
+    return names, keep
+
+
+def check_inputs(function: SampleFunction, x1: Tree, x2: Tree | None) -> None:
+    """x1 and x2 must be the same trees of arrays that differ in the batch axis only."""
+    if x2 is None:
+        return
+    one, two = jax.tree.flatten(x1), jax.tree.flatten(x2)
+    if one[1] != two[1]:
+        raise ValueError(f"x2 is a tree {two[1]}, expected {one[1]} as x1")
+    for a, b in zip(one[0], two[0], strict=True):
+        if jnp.result_type(a) != jnp.result_type(b):
+            raise TypeError(
+                f"x2 has dtype {jnp.result_type(b)}, expected {jnp.result_type(a)} as "
+                "x1; convert one of them, nothing is converted silently"
+            )
+    if not function.mapped:
+        return
+    for a, b in zip(function.stack(x1), function.stack(x2), strict=True):
+        if a.shape[1:] != b.shape[1:]:
+            raise ValueError(
+                f"x2 has samples of shape {b.shape[1:]}, expected {a.shape[1:]} as x1"
+            )
+
+
+def check_interaction(function: SampleFunction, params: Tree, x: Tree) -> None:
+    """Refuse functions whose outputs for a sample depend on the other samples.
+
+    Two samples are computed together and one by one. Under a JAX transformation the
+    values do not exist yet, and the check is left out.
+    """
+    if not function.mapped or function.size(x) < 2:
+        return
+    leaves = jax.tree.leaves((params, x))
+    if any(isinstance(leaf, jax.core.Tracer) for leaf in leaves):
+        return
+    leaves, tree = jax.tree.flatten(x)
+    two = jax.tree.unflatten(
+        tree,
+        [
+            a if axis is None else jnp.take(a, jnp.arange(2), axis=axis)
+            for a, axis in zip(leaves, function.axes(x), strict=True)
+        ],
+    )
+    bound = function.bind(params, two)
+    together = jax.tree.leaves(jax.jit(function.f)(params, two))
+    for k, whole in enumerate(together):
+        single = function.single(k, two)
+        alone = jax.jit(jax.vmap(single, (None, 0)))(bound, function.stack(two))
+        axis = function.out_axes
+        if not -whole.ndim <= axis < whole.ndim or whole.shape[axis] != 2:
+            raise ValueError(
+                f"f returns shape {whole.shape} for 2 samples, expected 2 entries along "
+                f"axis {axis}, the batch axis; set vmap_axes=(axis of x, axis of f(x)), "
+                "or vmap_axes=None where samples interact"
+            )
+        whole = jnp.moveaxis(whole, axis, 0)
+        same = (whole == alone) | (jnp.isnan(whole) & jnp.isnan(alone))
+        gap = float(jnp.max(jnp.where(same, 0, jnp.abs(whole - alone)), initial=0.0))
+        size = float(jnp.max(jnp.abs(whole), initial=0.0, where=jnp.isfinite(whole)))
+        # Rounding differs between batch sizes; interaction changes leading digits.
+        if not gap <= 3 * float(jnp.finfo(whole.dtype).eps) ** 0.5 * size:
+            raise ValueError(
+                "f gives another output for a sample when it is computed alone: samples "
+                "interact (batch normalisation in training mode?) or f is random "
+                f"(largest difference {gap:.1e}). Use inference mode, or vmap_axes=None "
+                "for the kernel of the whole batch"
+            )
+
+
+def forward_mode(jaxpr: Any) -> bool:
+    """Whether a program has Jacobian-vector products: no ``custom_vjp`` in it."""
+    for eqn in jaxpr.eqns:
+        if eqn.primitive.name.startswith("custom_vjp"):
+            return False
+        for inner in jax.tree.leaves(list(eqn.params.values())):
+            inner = getattr(inner, "jaxpr", inner)
+            if hasattr(inner, "eqns") and not forward_mode(inner):
+                return False
+    return True
