@@ -93,7 +93,7 @@ def _moving_sum(
     size = k.shape[axes[0]]
     lo, hi = margins(size, taps, stride, padding)
     for axis in axes:
-        k = _pad(k, axis, lo, hi, circular=padding == "CIRCULAR")
+        k = pad(k, axis, lo, hi, circular=padding == "CIRCULAR")
     span = (size + lo + hi - taps) // stride * stride + 1
     total = None
     for o in range(taps):
@@ -105,7 +105,8 @@ def _moving_sum(
     return total
 
 
-def _pad(k: Array, axis: int, lo: int, hi: int, circular: bool) -> Array:
+def pad(k: Array, axis: int, lo: int, hi: int, circular: bool) -> Array:
+    """``k`` with lo and hi more entries along ``axis``: zeros, or wrapped around."""
     if lo == hi == 0:
         return k
     xp = array_namespace(k)

@@ -37,7 +37,7 @@ def _inputs(x1: Array, x2: Array | None, full: bool, want_ntk: bool) -> Covarian
     signature = input_signature(x1.shape)
     spatial, channels = signature.spatial, signature.channels
     other = x1 if x2 is None else x2
-    between, own = (_all_pixels, _own_pixels) if full else (_equal_pixels, _squares)
+    between, own = (all_pixels, _own_pixels) if full else (_equal_pixels, _squares)
     nngp = between(x1, other, spatial) / channels
     if x2 is None:
         cov1 = cov2 = None
@@ -61,7 +61,7 @@ def _snapped(state: Covariances) -> Array:
     return xp.where(equal, (p + q) / 2, state.nngp)
 
 
-def _all_pixels(x1: Array, x2: Array, spatial: tuple[int, ...]) -> Array:
+def all_pixels(x1: Array, x2: Array, spatial: tuple[int, ...]) -> Array:
     """``[n, *S, C], [m, *S, C] -> [n, m, *S, *S]``."""
     xp = array_namespace(x1, x2)
     n, m, channels, dims = x1.shape[0], x2.shape[0], x1.shape[-1], len(spatial)
