@@ -120,6 +120,13 @@ def test_every_layer_and_activation_has_a_name():
     names = layer_names()
     assert {"conv", "dense", "relu", "globalavgpool", "layernorm"} <= set(names)
     assert not {"layer", "activation", "exactkernel"} & set(names)
+    for name in names:
+        try:
+            network(name)
+        except ValueError as error:
+            # Only arguments are missing.
+            assert "needs" in str(error) or "expected" in str(error)
+            assert "no layer has this name" not in str(error)
 
 
 @pytest.mark.parametrize(

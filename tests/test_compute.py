@@ -107,10 +107,11 @@ def test_few_tasks_are_in_flight_and_an_error_cancels_the_rest():
 
 
 def test_the_result_is_numpy_in_the_dtype_of_the_inputs(xp):
-    x = xp.asarray(inputs(5).tolist(), dtype=xp.float32)
-    k = tg.compute(KERNEL, x, tile=3)
+    # Tiles of one shape, because JAX compiles for every shape.
+    x = xp.asarray(inputs(4).tolist(), dtype=xp.float32)
+    k = tg.compute(KERNEL, x, tile=2)
     assert type(k) is np.ndarray and k.dtype == np.float32
-    expected = tg.compute(KERNEL, np.asarray(inputs(5), np.float32))
+    expected = tg.compute(KERNEL, np.asarray(inputs(4), np.float32))
     np.testing.assert_allclose(k, expected, rtol=1e-6)
 
 

@@ -55,17 +55,23 @@ def layer_names() -> list[str]:
 
 
 def _classes() -> dict[str, type]:
-    """Every layer and activation, by its name in lower case."""
+    """Every layer and activation that text can describe, by its simplified name."""
     found = {}
     for room in (layers, dual_activations):
         for name in room.__all__:
             thing = getattr(room, name)
             if isinstance(thing, type) and issubclass(thing, (Layer, Activation)):
-                found[name.lower()] = thing
+                if not any("Callable" in str(f.type) for f in fields(thing)):
+                    found[_simplified(name)] = thing
     # Bases, and the nodes that serial and parallel make, are not written themselves.
     for base in ("layer", "activation", "serial", "parallel"):
         found.pop(base, None)
     return found
+
+
+def _simplified(name: str) -> str:
+    """Names are compared without case and underscores."""
+    return name.lower().replace("_", "")
 
 
 class _Builder:
@@ -76,7 +82,7 @@ class _Builder:
         return serial(*map(self.layer, calls))
 
     def layer(self, call: Call) -> Any:
-        name = call.name.lower().replace("_", "")
+        name = _simplified(call.name)
         if name in ("serial", "parallel", "repeat", "residual"):
             make: Callable[..., Any] = getattr(self, f"_{name}")
             args, kwargs = call.args, call.kwargs
