@@ -34,12 +34,12 @@ def tuples(value):
 
 
 class Problem:
-    """A network and its inputs; ``blocks`` are compiled once per shape."""
+    """A network and its inputs; blocks are compiled once per shape, if at all."""
 
-    def __init__(self, spec, x1, x2, get):
+    def __init__(self, spec, x1, x2, get, jit):
         kernel_fn = build(spec)[2]
-        self.get = tuple(get)
-        self.function = jax.jit(lambda a, b: tuple(kernel_fn(a, b, self.get)))
+        self.jit = jit
+        self.function = lambda a, b: tuple(kernel_fn(a, b, tuple(get)))
         self.x1, self.x2 = np.load(x1), np.load(x2)
         self.last = None
 
@@ -50,18 +50,21 @@ class Problem:
             dtype = np.float64 if x64 else np.float32
             a = jax.device_put(self.x1[:n].astype(dtype))
             b = jax.device_put(self.x2[:m].astype(dtype))
-            compiled = self.function.lower(a, b).compile()
-        return functools.partial(compiled, a, b)
+            if self.jit:
+                return functools.partial(
+                    jax.jit(self.function).lower(a, b).compile(), a, b
+                )
+        return functools.partial(self.function, a, b)
 
 
 problem = None
 
 
-def kernel_problem(spec, x1, x2, get):
+def kernel_problem(spec, x1, x2, get, jit):
     """Set the problem that the other operations work on; forgets the one before."""
     global problem
     kernel_forget()
-    problem = Problem(spec, x1, x2, get)
+    problem = Problem(spec, x1, x2, get, jit)
     return {}
 
 
@@ -77,7 +80,8 @@ def kernel_forget():
 def kernel_value(n, m, out, x64=False):
     """Write the block, stacked [outputs, n, m]; what was just timed is not redone."""
     if problem.last is None or problem.last[:3] != (n, m, x64):
-        problem.last = n, m, x64, problem.block(n, m, x64)()
+        with jax.experimental.enable_x64(x64):
+            problem.last = n, m, x64, problem.block(n, m, x64)()
     np.save(out, np.stack([np.asarray(k) for k in problem.last[3]]))
     return {}
 

@@ -16,7 +16,10 @@ SIZE = 2000
 
 # The exact engine writes every layer: smaller blocks are better for it.
 EXACT_SIZE = 500
-PEER_SIZES = (500, 1000, 2000)
+PEER_SIZES = {3: (500, 2000), 10: (1000, 2000), 50: (1000,)}
+# Compiled whole, fifty layers take the peer 100 s and then run three times slower than
+# operation by operation.
+PEER_JIT_DEPTH = 10
 
 # float32 against float64. The relative error of 1 - rho, and with it that of the NTK,
 # grows with depth.
@@ -29,13 +32,13 @@ def case(depth: int, d: int) -> Case:
     """NNGP and NTK of SIZE x SIZE pairs."""
     name = f"depth{depth}-d{d}"
     problem = Problem(fully_connected(depth), (d,), gate=(100, 120))
-    start = name == STARTUP
+    start, jit = name == STARTUP, depth <= PEER_JIT_DEPTH
     planes = partial(EngineRun, problem, "planes")
     return Case(
         name=name,
         reference=problem.reference,
         reference_name="exact engine in float64",
-        confirm=partial(peer_reference, problem),
+        confirm=partial(peer_reference, problem, jit),
         contenders={
             "planes": Contender(
                 partial(planes, (SIZE, SIZE)), memory=True, startup=start
@@ -48,7 +51,7 @@ def case(depth: int, d: int) -> Case:
                 memory=start,
             ),
             "neural-tangents": Contender(
-                partial(PeerRun, problem, tuple((n, n) for n in PEER_SIZES)),
+                partial(PeerRun, problem, [(n, n) for n in PEER_SIZES[depth]], jit),
                 tolerance=PEER_TOLERANCE,
                 peer=True,
                 memory=start,

@@ -1,12 +1,16 @@
 """Contenders for a block of an infinite-width kernel: our engines, and a peer."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 import tangency as tg
+from tangency.kernels.planes import cost, lower
+from tangency.kernels.planes.cpu_workers import default_threads
+from tangency.kernels.planes.program import Activate
 
 from ..networks import images, vectors
 from ..peers.client import Peer, shared
@@ -70,7 +74,8 @@ class EngineRun(Run):
         self.x1, self.x2 = problem.inputs(block)
         self.amount = block[0] * block[1]
         self.facts = {"block": list(block), "symmetric": symmetric}
-        self.facts |= plan_facts(self.kernel, self.x1.shape, self.amount)
+        if engine == "planes":
+            self.facts |= plan_facts(problem.net, self.x1.shape)
         self._loops = 1
 
     def once(self) -> Any:
@@ -93,12 +98,11 @@ class EngineRun(Run):
         return measure(self.once, self._loops)
 
 
-def plan_facts(kernel: Any, shape: tuple[int, ...], pairs: int) -> dict[str, Any]:
-    """Work per pair as counted by the engine's own plan, where it has one."""
-    if not hasattr(kernel, "plan") or getattr(kernel, "engine", None) == "exact":
-        return {}
-    plan = kernel.plan(shape)
-    return {"entry_layers": int(plan.entry_layers)}
+def plan_facts(net: Any, shape: tuple[int, ...]) -> dict[str, int]:
+    """Threads, and the work per pair: entries that pass through an activation."""
+    program = lower(net, shape)
+    head = sum(isinstance(op, Activate) for op in program.head)
+    return {"entry_layers": cost(program) + head, "threads": default_threads()}
 
 
 class PeerRun(Run):
@@ -106,18 +110,26 @@ class PeerRun(Run):
 
     Its time per pair depends on the block: small ones waste dispatch and the
     covariances of each input with itself, large ones leave the caches.
+
+    Args:
+        problem: network and inputs.
+        blocks: rows of x1 and of x2, to choose from.
+        jit: compile the whole kernel function; else it runs operation by operation.
     """
 
-    def __init__(self, problem: Problem, blocks: tuple[Block, ...]) -> None:
-        self.problem = problem
+    def __init__(
+        self, problem: Problem, blocks: Sequence[Block], jit: bool = True
+    ) -> None:
+        self.problem, self.jit = problem, jit
         self.peer = shared()
-        pose(self.peer, problem, tuple(map(max, zip(*blocks, strict=True))))
+        pose(self.peer, problem, tuple(map(max, zip(*blocks, strict=True))), jit)
         self.block, seconds = self._fastest(blocks)
         self.amount = self.block[0] * self.block[1]
         self._loops = repetitions(seconds[self.block])
         self.facts = {
             "peer": self.peer.request("hello"),
             "block": list(self.block),
+            "jit": jit,
             "unit_s_by_block": {
                 f"{n}x{m}": t / (n * m) for (n, m), t in seconds.items()
             },
@@ -139,7 +151,7 @@ class PeerRun(Run):
     def close(self) -> None:
         self.peer.request("kernel_forget")
 
-    def _fastest(self, blocks: tuple[Block, ...]) -> tuple[Block, dict[Block, float]]:
+    def _fastest(self, blocks: Sequence[Block]) -> tuple[Block, dict[Block, float]]:
         """The block with the least seconds per pair; a single one is not warmed up."""
         seconds = {}
         for block in blocks:
@@ -155,21 +167,21 @@ class PeerRun(Run):
     def _fresh(self, op: str) -> dict[str, Any]:
         """What a worker that has done nothing else answers to ``op`` on our block."""
         with Peer() as peer:
-            pose(peer, self.problem, self.block)
+            pose(peer, self.problem, self.block, self.jit)
             return peer.request(op, n=self.block[0], m=self.block[1])
 
 
-def pose(peer: Peer, problem: Problem, block: Block) -> None:
+def pose(peer: Peer, problem: Problem, block: Block, jit: bool = True) -> None:
     """Give a worker the network and the inputs of a block."""
     x1, x2 = map(peer.save, problem.inputs(block))
     network = spec(problem.net)
-    peer.request("kernel_problem", spec=network, x1=x1, x2=x2, get=GET)
+    peer.request("kernel_problem", spec=network, x1=x1, x2=x2, get=GET, jit=jit)
 
 
-def peer_reference(problem: Problem) -> np.ndarray:
+def peer_reference(problem: Problem, jit: bool = True) -> np.ndarray:
     """``[2, *gate]`` by neural-tangents in float64: an independent reference."""
     peer = shared()
-    pose(peer, problem, problem.gate)
+    pose(peer, problem, problem.gate, jit)
     return peer_value(peer, problem.gate, x64=True)
 
 
