@@ -45,7 +45,7 @@ def kernel(
     engine = engine_for(program, x1.dtype, "ntk" in names)
     n, m = len(x1), len(x1 if x2 is None else x2)
     out = {name: np.empty((n, m), x1.dtype) for name in names}
-    for rows, cols in _blocks(engine.block, n, m, x2 is None):
+    for rows, cols in blocks(engine.block, n, m, x2 is None):
         block = engine.run(x1, x2, rows, cols, threads or default_threads())
         for name, part in (("nngp", block.k), ("ntk", block.t)):
             if name in names:
@@ -88,9 +88,7 @@ def check(
             raise ValueError(f"{name} has infinite or NaN entries; remove these images")
 
 
-def _blocks(
-    size: int, n: int, m: int, symmetric: bool
-) -> Iterator[tuple[slice, slice]]:
+def blocks(size: int, n: int, m: int, symmetric: bool) -> Iterator[tuple[slice, slice]]:
     for i in range(0, n, size):
         for j in range(i if symmetric else 0, m, size):
             yield slice(i, min(i + size, n)), slice(j, min(j + size, m))
@@ -133,7 +131,7 @@ class Engine:
         def work(tiles: Any) -> None:
             memory = self.own.workspace() if self.own else None
             for start in tiles:
-                which = _lanes(np.arange(start, min(start + LANES, n)))
+                which = lanes(np.arange(start, min(start + LANES, n)))
                 self.recorder.record(images, which, maps)
                 if memory is not None:
                     own = self.own.run(memory, ((images, maps, which),) * 2)
@@ -168,8 +166,8 @@ class Engine:
             for start in tiles:
                 i1, i2 = first[start : start + LANES], second[start : start + LANES]
                 sides = (
-                    (one.images, one.maps, _lanes(i1)),
-                    (two.images, two.maps, _lanes(i2)),
+                    (one.images, one.maps, lanes(i1)),
+                    (two.images, two.maps, lanes(i2)),
                 )
                 sums = self.forward.run(memory, sides)[:, : len(i1)]
                 for out, values in zip((k, t), sums, strict=True):
@@ -189,7 +187,7 @@ def pairs_of(n: int, m: int, same: bool) -> tuple[np.ndarray, np.ndarray]:
     return tuple(index.ravel() for index in np.indices((n, m)))
 
 
-def _lanes(which: np.ndarray) -> np.ndarray:
+def lanes(which: np.ndarray) -> np.ndarray:
     """``which``, its last entry repeated up to ``LANES`` entries."""
     return np.concatenate([which, np.repeat(which[-1:], LANES - len(which))])
 

@@ -12,9 +12,10 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import carray, cfunc, from_dtype, types
+from numba import carray, from_dtype, types
 from numba.extending import intrinsic
 
+from .cpu_cache import cached_cfunc
 from .cpu_lanes import inner
 
 # What an operation is given: arrays, then integers.
@@ -33,7 +34,7 @@ def address(function: Callable[..., int], dtype: np.dtype) -> int:
     number = from_dtype(dtype)
     pointers = [types.CPointer(number)] * 3 + [types.CPointer(types.int64)] * 2
     signature = types.int64(*pointers, *[types.int64] * INTEGERS)
-    compiled = cfunc(signature, cache=True, error_model="numpy")(function)
+    compiled = cached_cfunc(signature, function)
     _alive.append(compiled)
     return compiled.address
 

@@ -50,7 +50,7 @@ def _inner_products(W, k, pitch, h, w, X, place, high, wide):
 
 
 @inner
-def _weighted_copy(W, source, target, h, w, place, high, wide, wts, rows, cols):
+def weighted_copy(W, source, target, h, w, place, high, wide, wts, rows, cols):
     """Copy a pooled plane, times the weights of both pixels."""
     row1, col1, row2, col2 = place
     for i in range(h):
@@ -82,7 +82,7 @@ def load_plane(enc, W, X, s, r, c, slot, want_t, order, where):
             base = slot_base(st, s, slot, False)
             at, part = slot_plane(st, tab, base, s, r, c, value)
             for _ in range(2 if want_t else 1):
-                _weighted_copy(W, at, k, h, w, place, high, wide, wts, rows, cols)
+                weighted_copy(W, at, k, h, w, place, high, wide, wts, rows, cols)
                 at += part
                 k += size
     return w * LANES
@@ -90,9 +90,11 @@ def load_plane(enc, W, X, s, r, c, slot, want_t, order, where):
 
 @outer
 def run_ops(
-    enc, calls, W, M, first, last, depth, d0, d1, torus, pitch, want_t, registers
+    enc, calls, W, M, first, last, depth, d0, d1, torus, pitch, want_t, save, registers
 ):
     """Run operations on the plane in the buffers.
+
+    With ``save``, what activations and normalisations are given is kept.
 
     ``registers[0, n]`` is the buffer of the n-th value, the current one last;
     ``registers[1, b]`` is where k of buffer b begins, t follows ``buffer_size`` later.
@@ -115,11 +117,16 @@ def run_ops(
             order[depth], order[depth - 1] = order[depth - 1], order[depth]
         elif kind == KIND.add:
             other = where[order[depth - 1]]
-            _add(W, k, other, pitch, h, w)
+            add_plane(W, k, other, pitch, h, w)
             if want_t:
-                _add(W, t, other + size, pitch, h, w)
+                add_plane(W, t, other + size, pitch, h, w)
             depth -= 1
         else:
+            if save and (kind == KIND.dual or kind == KIND.normalize):
+                target = mem[MEM.saves] + 2 * ops[o, OP.save] * size
+                copy_plane(W, k, target, pitch, h, w)
+                if want_t:
+                    copy_plane(W, t, target + size, pitch, h, w)
             where[order[depth]] = call(
                 calls[o], W, M, par, ops, mem, o, k, t, pitch, d0, d1, torus
             )
@@ -127,15 +134,24 @@ def run_ops(
 
 
 @inner
-def _add(W, source, target, pitch, h, w):
+def copy_plane(W, source, target, pitch, h, w):
+    """Copy a plane."""
+    for i in range(h):
+        for x in range(i * pitch, i * pitch + w * LANES, LANES):
+            store(W, target + x, load(W, source + x))
+
+
+@inner
+def add_plane(W, source, target, pitch, h, w):
+    """Add a plane to another."""
     for i in range(h):
         for x in range(i * pitch, i * pitch + w * LANES, LANES):
             store(W, target + x, load(W, target + x) + load(W, source + x))
 
 
 @inner
-def _push(W, mem, pitch, h, w, want_t, order, where, depth):
-    """Copy the current plane into a buffer that is not in use."""
+def free_buffer(order, depth):
+    """The first buffer that holds no value."""
     free = depth + 1
     for candidate in range(depth + 1, -1, -1):
         used = False
@@ -143,13 +159,18 @@ def _push(W, mem, pitch, h, w, want_t, order, where, depth):
             used = used or order[n] == candidate
         if not used:
             free = candidate
+    return free
+
+
+@inner
+def _push(W, mem, pitch, h, w, want_t, order, where, depth):
+    """Copy the current plane into a buffer that is not in use."""
+    free = free_buffer(order, depth)
     source = where[order[depth]]
     target = mem[MEM.buffers] + 2 * free * mem[MEM.buffer_size]
     order[depth + 1], where[free] = free, target
     for _ in range(2 if want_t else 1):
-        for i in range(h):
-            for x in range(i * pitch, i * pitch + w * LANES, LANES):
-                store(W, target + x, load(W, source + x))
+        copy_plane(W, source, target, pitch, h, w)
         source += mem[MEM.buffer_size]
         target += mem[MEM.buffer_size]
 
@@ -208,8 +229,9 @@ def forward_plane(enc, calls, W, M, X, s, r, c, slot, want_t, registers):
     first, last = st[s, ST.fused_start], st[s, ST.fused_end]
     depth, torus = st[s, ST.values] - 1, st[s, ST.torus]
     run_ops(
-        enc, calls, W, M, first, last, depth, d0, d1, torus, pitch, want_t, registers
-    )
+        enc, calls, W, M, first, last, depth, d0, d1, torus, pitch, want_t, False,
+        registers,
+    )  # fmt: skip
     return pitch
 
 

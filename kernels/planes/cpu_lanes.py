@@ -15,15 +15,16 @@ from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic, models, overload, register_model
 
+from .cpu_cache import cached_njit
+
 LANES = 16
 
 _OPTIONS = {"nogil": True, "error_model": "numpy"}
-# Called from compiled code only: no way in from Python, which halves the compile time.
-
+# Called from compiled code only: no way in from Python halves the compile time.
 inner = njit(
     **_OPTIONS, forceinline=True, no_cpython_wrapper=True, no_cfunc_wrapper=True
 )
-outer = njit(**_OPTIONS, cache=True, no_cfunc_wrapper=True)
+outer = cached_njit(**_OPTIONS, no_cfunc_wrapper=True)
 
 
 class Lanes(types.Type):

@@ -1,5 +1,7 @@
 """A compiled program and the memory of one thread: what runs one tile of pairs."""
 
+from typing import Any
+
 import numpy as np
 
 from .cpu_forward import forward_tile, load_plane, run_ops
@@ -10,7 +12,7 @@ from .encode_activation import dual_of
 from .encoding import MEM, OP, ST, Encoding, encode, truncated
 from .program import Activate, Normalize, Op, Program
 
-_NORMS = {"flatten": 1, "mean": 2, "sum": 0}
+NORMS = {"flatten": 1, "mean": 2, "sum": 0}
 
 
 class Forward:
@@ -22,7 +24,7 @@ class Forward:
         self.arrays = self.encoding.arrays(self.dtype)
         self.calls = addresses(self.encoding, self.dtype, want_t)
         h, w = program.stages[-1].shapes[-1]
-        self.scale = 1.0 / (h * w) ** _NORMS[program.readout]
+        self.scale = 1.0 / (h * w) ** NORMS[program.readout]
 
     def workspace(self) -> "Workspace":
         """Memory for one thread."""
@@ -50,7 +52,8 @@ class Workspace:
         h, w = program.shape
         self.maps, self.pixels = encoding.map_pixels, program.channels * h * w
         self.W = np.empty(memory[MEM.total] + LANES, dtype)
-        self.M = np.empty(2 * self.maps * LANES + LANES, dtype)
+        size = 2 * (self.maps + memory[MEM.pixels]) * LANES
+        self.M = np.empty(size, dtype)
         self.X = np.empty(2 * self.pixels * LANES, dtype)
         self.registers = np.zeros((2, memory[MEM.registers] + 1), np.int64)
 
@@ -61,6 +64,39 @@ class Workspace:
             gather(maps[:, : self.maps], which, self.M, side * self.maps * LANES)
 
 
+class Walk:
+    """The plane d = 0 of pairs (x, x) in one stage, run operation by operation."""
+
+    def __init__(self, stage: tuple, work: Workspace, s: int) -> None:
+        encoding, self.arrays, self.calls = stage
+        self.work, self.s = work, s
+        stages, self.ops, par, weights, tables, events, memory = self.arrays
+        # The last event would run this stage.
+        before = (stages, self.ops, par, weights, tables, events[:-1], memory)
+        args = (before, self.calls, False, work.W, work.M, work.X, work.registers)
+        forward_tile(*args, np.zeros((2, LANES)))
+        args = (self.arrays, work.W, work.X, s, 0, 0, events[-1, 3], False)
+        self.pitch = load_plane(*args, *work.registers)
+        self.depth = int(stages[s, ST.values]) - 1
+        self.start, self.end = (int(n) for n in stages[s, ST.plain_start :][:2])
+        self.torus = stages[s, ST.torus]
+
+    def run(self, run_ops: Any, calls: np.ndarray, *span: Any) -> None:
+        """Run operations first, ..., last - 1; ``span`` may end with ``save``."""
+        first, last, *save = span
+        work = self.work
+        args = (first, last, self.depth, 0, 0, self.torus, self.pitch, False, *save)
+        memory = (work.W, work.M)
+        self.depth = run_ops(self.arrays, calls, *memory, *args, work.registers)
+
+    def plane(self, height: int, width: int, value: int = -1) -> np.ndarray:
+        """A view of k of a value, by default the current one: ``[h, w, LANES]``."""
+        order, where = self.work.registers
+        k = where[order[self.depth if value < 0 else value]]
+        rows = self.work.W[k : k + height * self.pitch].reshape(height, self.pitch)
+        return rows[:, : width * LANES].reshape(height, width, LANES)
+
+
 class Recorder:
     """Computes the maps of images: stage by stage, from the pairs (x, x), d = 0."""
 
@@ -68,51 +104,41 @@ class Recorder:
         self.program, self.dtype = program, np.dtype(dtype)
         self.stages = []
         for s in range(len(program.stages)):
-            # The maps of the last stage are made here, operation by operation.
-            encoding = encode(truncated(program, s))
+            encoding = encode(truncated(program, s), saves=True)
             calls = addresses(encoding, self.dtype, False)
             self.stages.append((encoding, encoding.arrays(self.dtype), calls))
-        self.encoding = self.stages[-1][0]
 
     @property
     def size(self) -> int:
         """Numbers in the maps of one image."""
-        return self.encoding.map_pixels
+        return self.stages[-1][0].map_pixels
+
+    @property
+    def pixels(self) -> int:
+        """Pixels of the operations with maps."""
+        return int(self.stages[-1][0].memory[MEM.pixels])
+
+    def enter(
+        self, s: int, images: np.ndarray, which: np.ndarray, maps: np.ndarray
+    ) -> Walk:
+        """The plane d = 0 at the entry of a stage."""
+        work = Workspace(self.stages[s][0], self.program, self.dtype)
+        work.load(((images, maps, which),) * 2)
+        return Walk(self.stages[s], work, s)
 
     def record(self, images: np.ndarray, which: np.ndarray, maps: np.ndarray) -> None:
         """Fill rows ``which`` of ``maps``."""
-        for s in range(len(self.stages)):
-            self._stage(s, images, which, maps)
-
-    def _stage(
-        self, s: int, images: np.ndarray, which: np.ndarray, maps: np.ndarray
-    ) -> None:
-        encoding, arrays, calls = self.stages[s]
-        work = Workspace(encoding, self.program, self.dtype)
-        work.load(((images, maps, which),) * 2)
-        # The last event runs the stage that is recorded.
-        stages, ops, par, weights, tables, events, memory = arrays
-        before = (stages, ops, par, weights, tables, events[:-1], memory)
-        sums = np.zeros((2, LANES))
-        W, M, X, registers = work.W, work.M, work.X, work.registers
-        forward_tile(before, calls, False, W, M, X, registers, sums)
-        pitch = load_plane(arrays, W, X, s, 0, 0, events[-1, 3], False, *registers)
-        depth = int(stages[s, ST.values]) - 1
-        start = int(stages[s, ST.plain_start])
-        torus = stages[s, ST.torus]
-        for o, op in enumerate(self.program.stages[s].ops, start):
-            if isinstance(op, Activate | Normalize):
-                h, w = ops[o, OP.height], ops[o, OP.width]
-                k = registers[1, registers[0, depth]]
-                rows = W[k : k + h * pitch].reshape(h, pitch)
-                variances = rows[:, : w * LANES].reshape(h, w, LANES)
-                new = maps_of(op, variances).reshape(-1, LANES)
-                at = ops[o, OP.map]
-                for shift in (at, at + work.maps):
-                    M[shift * LANES : (shift + len(new)) * LANES] = new.ravel()
-                maps[which, at : at + len(new)] = new.T
-            args = (o, o + 1, depth, 0, 0, torus, pitch, False, registers)
-            depth = run_ops(arrays, calls, W, M, *args)
+        for s, stage in enumerate(self.program.stages):
+            walk = self.enter(s, images, which, maps)
+            for o, op in enumerate(stage.ops, walk.start):
+                if isinstance(op, Activate | Normalize):
+                    size = walk.ops[o, [OP.height, OP.width]]
+                    new = maps_of(op, walk.plane(*size)).reshape(-1, LANES)
+                    at, M = walk.ops[o, OP.map], walk.work.M
+                    for shift in (at, at + walk.work.maps):
+                        M[shift * LANES : (shift + len(new)) * LANES] = new.ravel()
+                    maps[which, at : at + len(new)] = new.T
+                walk.run(run_ops, walk.calls, o, o + 1, False)
 
 
 def maps_of(op: Op, variances: np.ndarray) -> np.ndarray:

@@ -44,16 +44,18 @@ ST = _numbered(
     "col_list row_groups col_groups col_starts values row_weights col_weights plane_row "
     "slots gradient_slots slot_of gradient_slot_of exit_height exit_width has_t",
 )
-# ``map``: numbers of all maps of one image before those of this operation.
+# ``map``: numbers of all maps of one image before those of this operation; ``pixel``:
+# pixels of all operations with maps before this one.
 OP = _numbered(
     "OP",
     "kind family before0 before1 after0 after1 wrap has_t map height width out_height "
-    "out_width save",
+    "out_width save pixel",
 )
 PARAMETERS, COLUMNS = 8, len(OP)
 # Offsets in the workspace, and sizes in elements.
 MEM = _numbered(
-    "MEM", "spare copies scratch buffers buffer_size saves total map_pixels registers"
+    "MEM",
+    "spare copies scratch buffers buffer_size saves total map_pixels registers pixels",
 )
 
 
@@ -96,21 +98,24 @@ def truncated(program: Program, stage: int) -> Program:
     return Program(program.channels, (*program.stages[:stage], last), "flatten", ())
 
 
-def encode(program: Program, backward: bool = False) -> Encoding:
-    """The arrays of ``program`` without its head, for a value or for a gradient."""
-    return _Encoder(program, backward).finish()
+def encode(program: Program, backward: bool = False, saves: bool = False) -> Encoding:
+    """The arrays of ``program`` without its head, for a value or for a gradient.
+
+    With ``saves``, or ``backward``, there is room for what operations are given.
+    """
+    return _Encoder(program, backward, saves or backward).finish()
 
 
 class _Encoder:
-    def __init__(self, program: Program, backward: bool) -> None:
-        self.program, self.backward = program, backward
+    def __init__(self, program: Program, backward: bool, saves: bool) -> None:
+        self.program, self.backward, self.saves = program, backward, saves
         self.needs = cone(program)
         self.tables: list[int] = []
         self.weights: list[float] = []
         self.ops: list[list[int]] = []
         self.parameters: list[list[float]] = []
         self.stages = np.zeros((len(program.stages), len(ST)), np.int64)
-        self.map = 0
+        self.map = self.pixel = 0
         self.saved = 0
         self.has_t = False
 
@@ -184,7 +189,9 @@ class _Encoder:
             columns |= {"out_height": outside[0], "out_width": outside[1]}
             columns |= {"has_t": flags[-1]}
             columns["map"] = self.map
+            columns["pixel"] = self.pixel
             self.map += map_parts(op) * inside[0] * inside[1]
+            self.pixel += bool(map_parts(op)) * inside[0] * inside[1]
             columns["save"] = len(rows)
             rows.append((columns, parameters))
             _track(op, flags)
@@ -230,14 +237,15 @@ class _Encoder:
         )
         end = memory[MEM.buffers] + 2 * buffers * memory[MEM.buffer_size]
         memory[MEM.saves] = end
-        if self.backward:
+        if self.saves:
             end += 2 * self.saved * memory[MEM.buffer_size]
         for s in range(1, len(stages)):
             row = self.stages[s]
             size = 2 * row[ST.values] * row[ST.height] * row[ST.plane_row] * LANES
             row[ST.slots], row[ST.gradient_slots] = end, end + schedule.slots[s] * size
             end = row[ST.gradient_slots] + schedule.gradient_slots[s] * size
-        memory[MEM.total], memory[MEM.map_pixels] = end, self.map
+        memory[MEM.total], memory[MEM.pixels] = end, self.pixel
+        memory[MEM.map_pixels] = self.map
         return memory
 
 
