@@ -17,9 +17,8 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from numba import types
-from numba.extending import overload
 
+from .cpu_arc import arc
 from .cpu_call import address, views
 from .cpu_duals import partials, value
 from .cpu_duals_angular import inverse
@@ -35,109 +34,22 @@ from .cpu_lanes import (
     store,
     where_less,
 )
-from .cpu_special import horner
-from .dense_plan import COLUMN, PARAMETERS, Plan, Step
+from .dense_plan import BIASED, COLUMN, PAR, PARAMETERS, RECTIFIED, Plan, Step
 
 COLUMNS = len(COLUMN)
 Place = IntEnum("Place", "width bars sums1 sums2 stride2", start=0)
 
-# theta / sqrt(e) and (sin(theta) - theta cos(theta)) / e^(3/2) for cos(theta) = 1 - e,
-# e in [0, 1], Chebyshev fits, highest power first. Errors 2.9e-8 and 1.8e-8 in single,
-# below 1e-16 in double precision.
-_ANGLE_SINGLE = (
-    0.00121173777,
-    -0.00199064296,
-    0.003338417011,
-    0.001478859823,
-    0.008216730963,
-    0.0264744825,
-    0.1178531667,
-    1.414213546,
-)
-_LUNE_SINGLE = (
-    0.0002344713665,
-    -0.000176200355,
-    0.0007422619753,
-    0.001658284706,
-    0.00759271726,
-    0.0471393947,
-    0.9428090524,
-)
-_ANGLE_DOUBLE = (
-    1.93215621147499314e-6,
-    -0.000016206084657903017,
-    0.0000646865746879669348,
-    -0.000160596487236748713,
-    0.000276875162184647977,
-    -0.00034946035315777286,
-    0.000334763276681735141,
-    -0.000245453411114908581,
-    0.000143686983074757716,
-    -0.0000584061912430536251,
-    0.0000337933851656776134,
-    0.0000209418835961835932,
-    0.0000650649425662176058,
-    0.000154096299936105578,
-    0.000383467776274873984,
-    0.000988717302087337019,
-    0.00268540996323981774,
-    0.00789181675119833591,
-    0.0265165042945492709,
-    0.117851130197757553,
-    1.41421356237309505,
-)
-_LUNE_DOUBLE = (
-    1.09936381927695247e-7,
-    -8.57326605609499219e-7,
-    3.19922872521605747e-6,
-    -7.39733373594607143e-6,
-    0.0000118557227907619203,
-    -0.0000137909219393811611,
-    0.0000121914059412057515,
-    -7.96741791189187089e-6,
-    4.60969599964673194e-6,
-    -6.71579626487064446e-7,
-    3.08315180737621596e-6,
-    6.59715828085962297e-6,
-    0.0000181728784964523959,
-    0.0000511234069801374104,
-    0.000152110866569836914,
-    0.000488256325525355103,
-    0.00175373705702201926,
-    0.00757614408413191345,
-    0.0471404520791032412,
-    0.942809041582063366,
-)
 
-
-def _angle_and_lune(e: Any) -> Any:
-    """Both polynomials, in Numba code."""
-    raise NotImplementedError("works on lanes, inside Numba code")
-
-
-@overload(_angle_and_lune, jit_options={"forceinline": True})
-def _(e):
-    if e.dtype == types.float32:
-        return lambda e: (horner(e, _ANGLE_SINGLE), horner(e, _LUNE_SINGLE))
-    return lambda e: (horner(e, _ANGLE_DOUBLE), horner(e, _LUNE_DOUBLE))
+@inner
+def _own(W, d0, i):
+    """Map i of the x1 row."""
+    return load(W, d0 + i * LANES)
 
 
 @inner
-def arc(e):
-    """theta = arccos(1 - e) and sin(theta) - theta cos(theta), for e in [0, 2]."""
-    zero, one, turn = splat(e, 0.0), splat(e, 1.0), splat(e, np.pi)
-    less = smaller(e, one + one - e)
-    root = sqrt(less)
-    angle, lune = _angle_and_lune(less)
-    theta = root * angle
-    theta = where_less(one, e, turn - theta, theta)
-    return theta, fma(less * root, lune, turn * larger(e - one, zero))
-
-
-@inner
-def _both(W, M, d0, d1, torus, i, x):
-    """Map i of both rows."""
-    return load(W, d0 + i * LANES), load(M, i * torus + d1 + x)
+def _map(M, d1, torus, i, x):
+    """Map i of x2 rows."""
+    return load(M, i * torus + d1 + x)
 
 
 @inner
@@ -147,79 +59,152 @@ def _mixed(a1, b1, a2, b2, e):
     return fma(a1 * a2, e, half * fma(da, da, db * db))
 
 
-def _scale(W, M, par, ops, mem, o, k, t, pitch, d0, d1, torus):
-    W, M, par, ops, mem = views(W, M, par, ops, mem, PARAMETERS, COLUMNS)
-    width = mem[Place.width]
-    at = ops[o, COLUMN.map]
-    source = k + 2 * width * ops[o, COLUMN.source]
-    target = k + 2 * width * ops[o, COLUMN.target]
-    w, u, v = splat(W, par[o, 0]), splat(W, par[o, 1]), splat(W, par[o, 2])
-    for x in range(0, pitch, LANES):
-        e = load(W, source + x)
-        store(W, target + x, e)
-        if t >= 0:
-            s1, s2 = _both(W, M, d0, d1, torus, at, x)
-            kept = s1 * s2 * (splat(W, 1.0) - e)
-            new = fma(w, load(W, source + width + x), fma(u, kept, v))
-            store(W, target + width + x, new)
-    return 0
+@inner
+def _places(ops, mem, o, k):
+    """Where a strip's maps, and e of the source and of the target, are."""
+    values = 2 * mem[Place.width]
+    source = k + values * ops[o, COLUMN.source]
+    return ops[o, COLUMN.map], source, k + values * ops[o, COLUMN.target]
 
 
-def _affine(W, M, par, ops, mem, o, k, t, pitch, d0, d1, torus):
-    W, M, par, ops, mem = views(W, M, par, ops, mem, PARAMETERS, COLUMNS)
-    width = mem[Place.width]
-    at = ops[o, COLUMN.map]
-    source = k + 2 * width * ops[o, COLUMN.source]
-    target = k + 2 * width * ops[o, COLUMN.target]
-    w, u, v = splat(W, par[o, 0]), splat(W, par[o, 1]), splat(W, par[o, 2])
-    for x in range(0, pitch, LANES):
-        e = load(W, source + x)
-        a1, a2 = _both(W, M, d0, d1, torus, at + 1, x)
-        b1, b2 = _both(W, M, d0, d1, torus, at + 2, x)
-        store(W, target + x, _mixed(a1, b1, a2, b2, e))
-        if t >= 0:
-            s1, s2 = _both(W, M, d0, d1, torus, at, x)
-            kept = s1 * s2 * (splat(W, 1.0) - e)
-            new = fma(w, load(W, source + width + x), fma(u, kept, v))
-            store(W, target + width + x, new)
-    return 0
+@inner
+def _parameters(W, par, o):
+    return (
+        splat(W, par[o, PAR.w]),
+        splat(W, par[o, PAR.u]),
+        splat(W, par[o, PAR.v]),
+        splat(W, par[o, PAR.g]),
+        splat(W, par[o, PAR.m]),
+        splat(W, par[o, PAR.ratio]),
+    )
 
 
-def _rectify(W, M, par, ops, mem, o, k, t, pitch, d0, d1, torus):
-    W, M, par, ops, mem = views(W, M, par, ops, mem, PARAMETERS, COLUMNS)
-    width = mem[Place.width]
-    at = ops[o, COLUMN.map]
-    source = k + 2 * width * ops[o, COLUMN.source]
-    target = k + 2 * width * ops[o, COLUMN.target]
-    g, m, ratio = splat(W, par[o, 0]), splat(W, par[o, 1]), splat(W, par[o, 2])
-    zero, one = splat(W, 0.0), splat(W, 1.0)
-    for x in range(0, pitch, LANES):
-        e = load(W, source + x)
-        theta, lune = arc(e)
-        new = larger(e - ratio * lune, zero)
-        # A zero row is at a right angle to every row, after every layer.
-        s1, s2 = _both(W, M, d0, d1, torus, at, x)
-        store(W, target + x, where_less(zero, s1 * s2, new, one))
-        if t >= 0:
-            slope = m - g * theta
-            store(W, target + width + x, slope * load(W, source + width + x))
-    return 0
+@cache
+def _linear(biased: bool, rectified: bool) -> Any:
+    """Affine map, and a rectifier after it."""
+
+    def linear(W, M, par, ops, mem, o, k, t, pitch, d0, d1, torus):
+        W, M, par, ops, mem = views(W, M, par, ops, mem, PARAMETERS, COLUMNS)
+        at, source, target = _places(ops, mem, o, k)
+        width = mem[Place.width]
+        w, u, v, g, m, ratio = _parameters(W, par, o)
+        zero, one = splat(W, 0.0), splat(W, 1.0)
+        s1 = _own(W, d0, at)
+        if biased:
+            a1, b1 = _own(W, d0, at + 1), _own(W, d0, at + 2)
+        for x in range(0, pitch, LANES):
+            e = load(W, source + x)
+            mixed = e
+            if biased:
+                a2 = _map(M, d1, torus, at + 1, x)
+                b2 = _map(M, d1, torus, at + 2, x)
+                mixed = _mixed(a1, b1, a2, b2, e)
+            slope, out = one, mixed
+            if rectified:
+                theta, lune = arc(mixed)
+                slope = m - g * theta
+                out = larger(mixed - ratio * lune, zero)
+                if not biased and par[o, PAR.careful] != 0:
+                    # A zero row is at a right angle to every row, in every layer.
+                    s2 = _map(M, d1, torus, at, x)
+                    out = where_less(zero, s1 * s2, out, one)
+            store(W, target + x, out)
+            if t >= 0:
+                s2 = _map(M, d1, torus, at, x)
+                kept = s1 * s2 * (one - e)
+                new = fma(w, load(W, source + width + x), fma(u, kept, v))
+                store(W, target + width + x, slope * new)
+        return 0
+
+    return linear
+
+
+@cache
+def _linear_back(biased: bool, rectified: bool) -> Any:
+    def linear_back(W, M, par, ops, mem, o, k, t, pitch, d0, d1, torus):
+        W, M, par, ops, mem = views(W, M, par, ops, mem, PARAMETERS, COLUMNS)
+        at, source, target = _places(ops, mem, o, k)
+        width, bars = mem[Place.width], mem[Place.bars]
+        slot = ops[o, COLUMN.slot]
+        w, u, v, g, m, ratio = _parameters(W, par, o)
+        zero, one = splat(W, 0.0), splat(W, 1.0)
+        s1 = _own(W, d0, at)
+        if biased:
+            a1, b1 = _own(W, d0, at + 1), _own(W, d0, at + 2)
+        for x in range(0, pitch, LANES):
+            e = load(W, source + x)
+            mixed = e
+            s2 = _map(M, d1, torus, at, x)
+            ss = s1 * s2
+            kept = ss * (one - e)
+            if biased:
+                a2 = _map(M, d1, torus, at + 1, x)
+                b2 = _map(M, d1, torus, at + 2, x)
+                mixed = _mixed(a1, b1, a2, b2, e)
+            bar_e, bar_t = load(W, target + bars + x), zero
+            if t >= 0:
+                bar_t = load(W, target + bars + width + x)
+            if rectified:
+                theta, _ = arc(mixed)
+                grown = bar_e * (one - ratio * theta)
+                if t >= 0:
+                    new = fma(w, load(W, source + width + x), fma(u, kept, v))
+                    # d theta / de = 1 / sin(theta); 0 instead of infinity.
+                    sine = sqrt(mixed * (one + one - mixed))
+                    grown = grown - bar_t * new * g * inverse(sine)
+                    bar_t = bar_t * (m - g * theta)
+                bar_e = grown
+                if not biased and par[o, PAR.careful] != 0:
+                    bar_e = where_less(zero, ss, bar_e, zero)
+            before = bar_e
+            if biased:
+                turn = a1 * (b2 - b1) - b1 * (a2 - a1)
+                before = bar_e * (a1 * a2)
+                _gather(W, mem, slot + 1, bar_e * fma(b1 * a2, e, turn))
+                _scatter(W, mem, slot + 1, x, d1, bar_e * fma(b2 * a1, e, zero - turn))
+            if t >= 0:
+                bar_k = bar_t * u
+                before = before - bar_k * ss
+                _gather(W, mem, slot, bar_k * kept)
+                _scatter(W, mem, slot, x, d1, bar_k * kept)
+                _increase(W, source + bars + width + x, w * bar_t)
+            _increase(W, source + bars + x, before)
+        return 0
+
+    return linear_back
+
+
+@inner
+def _increase(W, at, lanes):
+    store(W, at, load(W, at) + lanes)
+
+
+@inner
+def _gather(W, mem, slot, lanes):
+    """Add to a sum of the x1 row."""
+    _increase(W, mem[Place.sums1] + slot * LANES, lanes)
+
+
+@inner
+def _scatter(W, mem, slot, x, d1, lanes):
+    """Add to a sum of the x2 rows."""
+    _increase(W, mem[Place.sums2] + slot * mem[Place.stride2] + d1 + x, lanes)
 
 
 @cache
 def _dual(family: int) -> Any:
     def dual(W, M, par, ops, mem, o, k, t, pitch, d0, d1, torus):
         W, M, par, ops, mem = views(W, M, par, ops, mem, PARAMETERS, COLUMNS)
+        at, source, target = _places(ops, mem, o, k)
         width = mem[Place.width]
-        at = ops[o, COLUMN.map]
-        source = k + 2 * width * ops[o, COLUMN.source]
-        target = k + 2 * width * ops[o, COLUMN.target]
         one, zero, two = splat(W, 1.0), splat(W, 0.0), splat(W, 2.0)
         at1 = d0 + (at + 2) * LANES
+        s1 = _own(W, d0, at)
+        r1 = _own(W, d0, at + 1)
         for x in range(0, pitch, LANES):
             e = load(W, source + x)
-            s1, s2 = _both(W, M, d0, d1, torus, at, x)
-            r1, r2 = _both(W, M, d0, d1, torus, at + 1, x)
+            s2 = _map(M, d1, torus, at, x)
+            r2 = _map(M, d1, torus, at + 1, x)
             ss = s1 * s2
             at2 = (at + 2) * torus + d1 + x
             det = ss * ss * (e * (two - e))
@@ -234,31 +219,91 @@ def _dual(family: int) -> Any:
     return dual
 
 
+@cache
+def _dual_back(family: int) -> Any:
+    def dual_back(W, M, par, ops, mem, o, k, t, pitch, d0, d1, torus):
+        W, M, par, ops, mem = views(W, M, par, ops, mem, PARAMETERS, COLUMNS)
+        at, source, target = _places(ops, mem, o, k)
+        width, bars = mem[Place.width], mem[Place.bars]
+        slot = ops[o, COLUMN.slot]
+        one, zero, two = splat(W, 1.0), splat(W, 0.0), splat(W, 2.0)
+        at1 = d0 + (at + 2) * LANES
+        s1 = _own(W, d0, at)
+        r1 = _own(W, d0, at + 1)
+        for x in range(0, pitch, LANES):
+            e = load(W, source + x)
+            s2 = _map(M, d1, torus, at, x)
+            r2 = _map(M, d1, torus, at + 1, x)
+            ss = s1 * s2
+            at2 = (at + 2) * torus + d1 + x
+            c, det = ss * (one - e), ss * ss * (e * (two - e))
+            new, slope, k_c, slope_c, k_p, k_q, slope_p, slope_q = partials(
+                family, c, det, W, at1, LANES, M, at2, torus, par[o], 0
+            )
+            bar_e = load(W, target + bars + x)
+            bar_k = zero - bar_e * (r1 * r2)
+            bar_c, bar_p, bar_q = bar_k * k_c, bar_k * k_p, bar_k * k_q
+            if t >= 0:
+                bar_t = load(W, target + bars + width + x)
+                gain = bar_t * load(W, source + width + x)
+                bar_c = fma(gain, slope_c, bar_c)
+                bar_p, bar_q = fma(gain, slope_p, bar_p), fma(gain, slope_q, bar_q)
+                _increase(W, source + bars + width + x, bar_t * slope)
+            _increase(W, source + bars + x, zero - bar_c * ss)
+            _gather(W, mem, slot, bar_c * c)
+            _scatter(W, mem, slot, x, d1, bar_c * c)
+            _gather(W, mem, slot + 1, bar_p)
+            _scatter(W, mem, slot + 1, x, d1, bar_q)
+            shrunk = bar_e * (new * (r1 * r2))
+            _gather(W, mem, slot + 2, shrunk)
+            _scatter(W, mem, slot + 2, x, d1, shrunk)
+        return 0
+
+    return dual_back
+
+
 def _normalize(W, M, par, ops, mem, o, k, t, pitch, d0, d1, torus):
     W, M, par, ops, mem = views(W, M, par, ops, mem, PARAMETERS, COLUMNS)
+    at, source, target = _places(ops, mem, o, k)
     width = mem[Place.width]
-    at = ops[o, COLUMN.map]
-    source = k + 2 * width * ops[o, COLUMN.source]
-    target = k + 2 * width * ops[o, COLUMN.target]
+    r1 = _own(W, d0, at)
     for x in range(0, pitch, LANES):
         store(W, target + x, load(W, source + x))
         if t >= 0:
-            r1, r2 = _both(W, M, d0, d1, torus, at, x)
+            r2 = _map(M, d1, torus, at, x)
             new = load(W, source + width + x) * (r1 * r2)
             store(W, target + width + x, new)
     return 0
 
 
+def _normalize_back(W, M, par, ops, mem, o, k, t, pitch, d0, d1, torus):
+    W, M, par, ops, mem = views(W, M, par, ops, mem, PARAMETERS, COLUMNS)
+    at, source, target = _places(ops, mem, o, k)
+    width, bars = mem[Place.width], mem[Place.bars]
+    slot = ops[o, COLUMN.slot]
+    r1 = _own(W, d0, at)
+    for x in range(0, pitch, LANES):
+        _increase(W, source + bars + x, load(W, target + bars + x))
+        if t >= 0:
+            r2 = _map(M, d1, torus, at, x)
+            bar = load(W, target + bars + width + x)
+            _increase(W, source + bars + width + x, bar * (r1 * r2))
+            shrunk = bar * load(W, target + width + x)
+            _gather(W, mem, slot, shrunk)
+            _scatter(W, mem, slot, x, d1, shrunk)
+    return 0
+
+
 def _add(W, M, par, ops, mem, o, k, t, pitch, d0, d1, torus):
     W, M, par, ops, mem = views(W, M, par, ops, mem, PARAMETERS, COLUMNS)
+    at, source, target = _places(ops, mem, o, k)
     width = mem[Place.width]
-    at = ops[o, COLUMN.map]
-    source = k + 2 * width * ops[o, COLUMN.source]
     other = k + 2 * width * ops[o, COLUMN.other]
-    target = k + 2 * width * ops[o, COLUMN.target]
+    a1 = _own(W, d0, at)
+    b1 = _own(W, d0, at + 1)
     for x in range(0, pitch, LANES):
-        a1, a2 = _both(W, M, d0, d1, torus, at, x)
-        b1, b2 = _both(W, M, d0, d1, torus, at + 1, x)
+        a2 = _map(M, d1, torus, at, x)
+        b2 = _map(M, d1, torus, at + 1, x)
         mixed = _mixed(a1, b1, a2, b2, load(W, source + x))
         store(W, target + x, fma(b1 * b2, load(W, other + x), mixed))
         if t >= 0:
@@ -267,23 +312,46 @@ def _add(W, M, par, ops, mem, o, k, t, pitch, d0, d1, torus):
     return 0
 
 
-FORWARD = {
-    Step.SCALE: _scale,
-    Step.AFFINE: _affine,
-    Step.RECTIFY: _rectify,
-    Step.NORMALIZE: _normalize,
-    Step.ADD: _add,
-}
+def _add_back(W, M, par, ops, mem, o, k, t, pitch, d0, d1, torus):
+    W, M, par, ops, mem = views(W, M, par, ops, mem, PARAMETERS, COLUMNS)
+    at, source, target = _places(ops, mem, o, k)
+    width, bars = mem[Place.width], mem[Place.bars]
+    other = k + 2 * width * ops[o, COLUMN.other]
+    slot = ops[o, COLUMN.slot]
+    a1 = _own(W, d0, at)
+    b1 = _own(W, d0, at + 1)
+    for x in range(0, pitch, LANES):
+        a2 = _map(M, d1, torus, at, x)
+        b2 = _map(M, d1, torus, at + 1, x)
+        e, f = load(W, source + x), load(W, other + x)
+        bar = load(W, target + bars + x)
+        turn = a1 * (b2 - b1) - b1 * (a2 - a1)
+        _gather(W, mem, slot, bar * (b1 * a2 * e - a1 * b2 * f + turn))
+        _scatter(W, mem, slot, x, d1, bar * (b2 * a1 * e - a2 * b1 * f - turn))
+        _increase(W, source + bars + x, bar * (a1 * a2))
+        _increase(W, other + bars + x, bar * (b1 * b2))
+        if t >= 0:
+            bar = load(W, target + bars + width + x)
+            _increase(W, source + bars + width + x, bar)
+            _increase(W, other + bars + width + x, bar)
+    return 0
 
 
-def addresses(plan: Plan, dtype: np.dtype) -> np.ndarray:
-    """Where the compiled operation of every step is; compiles what is new."""
-    found = np.zeros(len(plan.ops), np.int64)
-    for o, row in enumerate(plan.ops):
-        step = Step(row[COLUMN.step])
-        if step == Step.DUAL:
-            function = _dual(int(row[COLUMN.family]))
-        else:
-            function = FORWARD[step]
-        found[o] = address(function, dtype)
-    return found
+def _function(row: np.ndarray, back: bool) -> Any:
+    step = Step(row[COLUMN.step])
+    if step == Step.DUAL:
+        family = int(row[COLUMN.family])
+        return _dual_back(family) if back else _dual(family)
+    if step == Step.ADD:
+        return _add_back if back else _add
+    if step == Step.NORMALIZE:
+        return _normalize_back if back else _normalize
+    make = _linear_back if back else _linear
+    return make(step in BIASED, step in RECTIFIED)
+
+
+def addresses(plan: Plan, dtype: np.dtype, back: bool) -> np.ndarray:
+    """Where the compiled operations of a plan are, or those of the reverse sweep;
+    compiles what is new."""
+    found = [address(_function(row, back), dtype) for row in plan.ops]
+    return np.array(found, np.int64)

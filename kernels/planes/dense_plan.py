@@ -4,8 +4,8 @@ A pair is carried as (e, t): e = 1 - k / (s1 s2) is one minus the correlation, s
 standard deviations of both rows, and t the NTK. The angle of nearly equal rows is about
 sqrt(2 e), so e is kept, and never formed as a difference after the first layer:
 
-* k' = w k + b and sums of branches turn (s, sqrt(b)) / s' into points (a1, b1), (a2, b2)
-  of the unit circle, and e' = a1 a2 e + |(a1 - a2, b1 - b2)|^2 / 2;
+* k' = w k + b and sums of branches turn (s, sqrt(b)) / s' into points (a1, b1) and
+  (a2, b2) of the unit circle, and e' = a1 a2 e + |(a1 - a2, b1 - b2)|^2 / 2;
 * a rectifier has e' = e - (g / m)(sin(theta) - theta cos(theta)), all of e alone;
 * other duals have e' = 1 - k' / (s1' s2').
 
@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from ...dual_activations import Activation
 from .encode_activation import dual_of
 from .families import Dual, Family, inverse_std
 from .program import Activate, Add, Affine, Normalize, Program, Push, Swap
@@ -29,52 +30,51 @@ PARAMETERS = 8
 class Step(IntEnum):
     """Operations on (e, t)."""
 
-    SCALE = 0  # affine without a bias: maps s
+    SCALE = 0  # affine without a bias: map s
     AFFINE = 1  # maps s, a, b
-    RECTIFY = 2  # map s
-    DUAL = 3  # maps s, 1 / s', and those of the family
-    NORMALIZE = 4  # map 1 / sqrt(p + eps)
-    ADD = 5  # maps a, b
+    SCALE_RECTIFY = 2  # the two above and a rectifier, in one pass
+    AFFINE_RECTIFY = 3
+    DUAL = 4  # maps s, 1 / s', and those of the family
+    NORMALIZE = 5  # map 1 / sqrt(p + eps)
+    ADD = 6  # maps a, b
 
 
+BIASED = (Step.AFFINE, Step.AFFINE_RECTIFY)
+RECTIFIED = (Step.SCALE_RECTIFY, Step.AFFINE_RECTIFY)
 # Columns of ``Plan.ops``. Values are numbered in the order they are computed.
-COLUMN = IntEnum("COLUMN", "step family source other target map slot keep", start=0)
+COLUMN = IntEnum("COLUMN", "step family source other target map slot", start=0)
+# Columns of ``Plan.parameters`` for the first four steps; a dual has its own.
+PAR = IntEnum("PAR", "w u v g m ratio careful", start=0)
+_MAPS = {Step.SCALE: 1, Step.SCALE_RECTIFY: 1, Step.AFFINE: 3, Step.AFFINE_RECTIFY: 3}
+_MAPS |= {Step.NORMALIZE: 1, Step.ADD: 2}
 # Sums over the other input that the reverse sweep makes for every row.
-_SLOTS = {
-    Step.SCALE: 1,
-    Step.AFFINE: 2,
-    Step.RECTIFY: 0,
-    Step.DUAL: 3,
-    Step.NORMALIZE: 1,
-    Step.ADD: 1,
-}
+_SLOTS = {Step.SCALE: 1, Step.SCALE_RECTIFY: 1, Step.AFFINE: 2, Step.AFFINE_RECTIFY: 2}
+_SLOTS |= {Step.DUAL: 3, Step.NORMALIZE: 1, Step.ADD: 1}
+_NOTHING = Affine(1.0, 0.0, 0.0, 0.0)
 
 
 @dataclass(frozen=True)
 class _Item:
-    """One operation: its program operation, and the dual of an activation."""
+    """One operation: the program's, its activation and the dual of it."""
 
     step: Step
     source: int
     other: int
     target: int
     op: Any
-    dual: Dual | None
+    activation: Activation | None = None
+    dual: Dual | None = None
 
     @property
     def maps(self) -> int:
         return 2 + self.dual.parts if self.step == Step.DUAL else _MAPS[self.step]
 
 
-_MAPS = {Step.SCALE: 1, Step.AFFINE: 3, Step.RECTIFY: 1, Step.NORMALIZE: 1, Step.ADD: 2}
-
-
 class Plan:
     """The operations of a program of one pixel in the order of computation.
 
     Attributes:
-        ops: int64 ``[ops, len(COLUMN)]``; ``keep`` says whether the source is read
-            again later.
+        ops: int64 ``[ops, len(COLUMN)]``.
         parameters: float64 ``[ops, PARAMETERS]``.
         result: number of the value that is the result.
         values: how many values there are.
@@ -87,8 +87,8 @@ class Plan:
     def __init__(self, program: Program) -> None:
         if not program.one_pixel:
             raise ValueError(
-                f"the program has images of {program.shape} pixels or operations before "
-                "its head, expected a fully connected network"
+                f"the program has images of {program.shape} pixels or operations "
+                "before its head, expected a fully connected network"
             )
         self.channels = program.channels
         self.items = self._number(program)
@@ -108,21 +108,27 @@ class Plan:
             if isinstance(op, Swap):
                 current, stack[-1] = stack[-1], current
                 continue
-            other, dual = -1, None
-            if isinstance(op, Affine):
-                step = Step.AFFINE if op.b else Step.SCALE
-            elif isinstance(op, Normalize):
-                step = Step.NORMALIZE
-            elif isinstance(op, Add):
-                step, other = Step.ADD, stack.pop()
-            elif isinstance(op, Activate):
+            other, target = -1, len(items) + 1
+            if isinstance(op, Activate):
                 dual = dual_of(op.activation)
-                rectifier = dual.family == Family.RECTIFIER
-                step = Step.RECTIFY if rectifier else Step.DUAL
+                step, inner = Step.DUAL, op
+                if dual.family == Family.RECTIFIER:
+                    step, inner = Step.SCALE_RECTIFY, _NOTHING
+                    if items and _fuses(items[-1], current, stack):
+                        target, inner = current, items[-1].op
+                        current = items.pop().source
+                        step = Step.AFFINE_RECTIFY if inner.b else step
+                item = _Item(step, current, -1, target, inner, op.activation, dual)
             else:
-                raise TypeError(f"{type(op).__name__} cannot follow the readout")
-            target = len(items) + 1
-            items.append(_Item(step, current, other, target, op, dual))
+                step = Step.NORMALIZE
+                if isinstance(op, Affine):
+                    step = Step.AFFINE if op.b else Step.SCALE
+                elif isinstance(op, Add):
+                    step, other = Step.ADD, stack.pop()
+                elif not isinstance(op, Normalize):
+                    raise TypeError(f"{type(op).__name__} cannot follow the readout")
+                item = _Item(step, current, other, target, op)
+            items.append(item)
             current = target
         self.result = current
         return items
@@ -130,23 +136,11 @@ class Plan:
     def _tables(self) -> tuple[np.ndarray, np.ndarray]:
         ops = np.zeros((len(self.items), len(COLUMN)), np.int64)
         parameters = np.zeros((len(self.items), PARAMETERS))
-        last = {self.result: len(self.items)}
-        for o, item in enumerate(self.items):
-            last[item.source] = last[item.other] = o
         at = slot = 0
         for o, item in enumerate(self.items):
             family = item.dual.family if item.dual else -1
-            keep = last[item.source] > o or item.source == item.other
-            ops[o] = (
-                item.step,
-                family,
-                item.source,
-                item.other,
-                item.target,
-                at,
-                slot,
-                keep,
-            )
+            places = (item.source, item.other, item.target, at, slot)
+            ops[o] = (item.step, family, *places)
             parameters[o] = _parameters(item)
             at += item.maps
             slot += _SLOTS[item.step]
@@ -168,12 +162,12 @@ class Plan:
             v, op = values[item.source], item.op
             if isinstance(op, Affine):
                 v = op.w * v + op.b
-            elif isinstance(op, Activate):
-                v = np.asarray(op.activation.variance(v), np.float64)
             elif isinstance(op, Normalize):
-                v = v / (v + op.eps) if op.eps else np.where(v > 0, 1.0, 0.0)
-            else:
+                v = v * inverse_std(v + op.eps) ** 2
+            elif isinstance(op, Add):
                 v = v + values[item.other]
+            if item.activation:
+                v = np.asarray(item.activation.variance(v), np.float64)
             values.append(v)
         return values
 
@@ -188,7 +182,7 @@ class Plan:
                 rows += circle(p, values[item.other])
             else:
                 rows.append(np.sqrt(p))
-            if item.step == Step.AFFINE:
+            if item.step in BIASED:
                 rows += circle(item.op.w * p, np.full_like(p, item.op.b))
             if item.step == Step.DUAL:
                 rows.append(inverse_std(q))
@@ -201,10 +195,10 @@ class Plan:
         values: list[np.ndarray],
         maps: np.ndarray,
         sums: np.ndarray,
-        variance_slope: Callable[[Dual, np.ndarray], np.ndarray],
+        variance_slope: Callable[[Activation, np.ndarray], np.ndarray],
     ) -> np.ndarray:
         """The derivative in the input variances, ``[n]``, from the sums of the reverse
-        sweep ``[slots, n]``. ``variance_slope(dual, p)`` is d k(p, p, p) / dp.
+        sweep ``[slots, n]``. ``variance_slope(f, p)`` is d k(p, p, p) / dp.
 
         A sum is the derivative in log s, in the angle of the point on the circle, or in
         p itself, as each operation needs it.
@@ -224,16 +218,15 @@ class Plan:
                 turn = sums[slot] * maps[at] * maps[at + 1]
                 bar[source] += bar[target] + turn * half[source]
                 bar[item.other] += bar[target] - turn * half[item.other]
-            elif item.step == Step.RECTIFY:
-                bar[source] += bar[target] * self.parameters[o, 1]
             elif item.step == Step.DUAL:
                 bar[target] += sums[slot + 2] * half[target]
-                slope = variance_slope(item.dual, values[source])
+                slope = variance_slope(item.activation, values[source])
                 bar[source] += bar[target] * slope + sums[slot + 1]
                 bar[source] += sums[slot] * half[source]
             else:
-                bar[source] += bar[target] * op.w + sums[slot] * half[source]
-                if item.step == Step.AFFINE:
+                gain = item.dual.parameters[1] if item.dual else 1.0
+                bar[source] += bar[target] * gain * op.w + sums[slot] * half[source]
+                if item.step in BIASED:
                     turn = sums[slot + 1] * maps[at + 1] * maps[at + 2]
                     bar[source] += turn * half[source]
         return bar[0]
@@ -245,13 +238,20 @@ def circle(p: np.ndarray, q: np.ndarray) -> list[np.ndarray]:
     return [np.where(r > 0, np.sqrt(p) * r, 1.0), np.sqrt(q) * r]
 
 
+def _fuses(item: _Item, current: int, stack: list[int]) -> bool:
+    """Whether the item is an affine map whose result only the next operation reads."""
+    alone = item.target == current and current not in stack
+    return alone and item.step in (Step.SCALE, Step.AFFINE)
+
+
 def _parameters(item: _Item) -> np.ndarray:
     row = np.zeros(PARAMETERS)
     if isinstance(item.op, Affine):
-        row[:3] = item.op.w, item.op.u, item.op.v
+        row[: PAR.v + 1] = item.op.w, item.op.u, item.op.v
+        if item.dual:
+            g, m = item.dual.parameters
+            row[PAR.g], row[PAR.m] = g, m
+            row[PAR.ratio] = g / m if m else 0.0
     elif item.dual:
         row[: len(item.dual.parameters)] = item.dual.parameters
-        if item.step == Step.RECTIFY:
-            g, m = item.dual.parameters
-            row[2] = g / m if m else 0.0
     return row
