@@ -9,14 +9,14 @@ from .cpu_forward import (
     forward_plane,
     free_buffer,
     load_plane,
+    pooled_row,
     run_ops,
     slot_base,
-    slot_plane,
     weighted_copy,
 )
 from .cpu_lanes import LANES, fma, inner, load, outer, splat, store
 from .cpu_place import place_of, plane_shape, second
-from .encoding import KIND, MEM, OP, ST
+from .encoding import KIND, MEM, OP, RUN, ST
 from .schedule import BACKWARD, CLEAR, CLEAR_GRADIENT, FORWARD
 
 
@@ -73,18 +73,17 @@ def _take_from_pool(enc, W, s, r, c, h, w, pitch, want_t, registers):
         for which in range(2 if want_t else 1):
             clear_plane(W, k + which * size, pitch, h, w)
         for row in range(tab[rows], tab[rows + 1], 4):
-            slot = tab[st[s + 1, ST.gradient_slot_of] + tab[row]]
-            base = slot_base(st, s + 1, slot, True)
-            for col in range(tab[cols], tab[cols + 1], 4):
-                to, part = slot_plane(st, tab, base, s + 1, tab[row], tab[col], value)
-                starts = st[s + 1, ST.col_starts] + tab[col]
-                wide = tab[starts + 1] - tab[starts]
-                to += (tab[row + 1] * wide + tab[col + 1]) * LANES
-                at = k + tab[row + 2] * pitch + tab[col + 2] * LANES
-                for _ in range(2 if want_t else 1):
-                    _spread(W, to, at, pitch, tab[row + 3], tab[col + 3])
-                    at += size
-                    to += part
+            to, part, high = pooled_row(st, tab, s + 1, tab[row], value, True)
+            at = k + tab[row + 2] * pitch
+            for _ in range(2 if want_t else 1):
+                for run in range(tab[cols], tab[cols + 1], RUN):
+                    source = to + high * tab[run] * LANES
+                    source += (tab[row + 1] * tab[run + 1] + tab[run + 2]) * LANES
+                    target = at + tab[run + 3] * LANES
+                    span = (tab[row + 3], tab[run + 4], tab[run + 5], tab[run + 6])
+                    _spread_windows(W, source, target, pitch, span)
+                at += size
+                to += part
 
 
 @inner
@@ -95,11 +94,15 @@ def clear_plane(W, k, pitch, h, w):
 
 
 @inner
-def _spread(W, source, target, pitch, h, w):
-    value = load(W, source)
-    for i in range(h):
-        for x in range(target + i * pitch, target + i * pitch + w * LANES, LANES):
-            store(W, x, load(W, x) + value)
+def _spread_windows(W, source, target, pitch, span):
+    """The adjoint of adding windows."""
+    rows, cols, count, step = span
+    for n in range(count):
+        value = load(W, source + n * LANES)
+        for i in range(rows):
+            x = target + n * step * LANES + i * pitch
+            for j in range(cols):
+                store(W, x + j * LANES, load(W, x + j * LANES) + value)
 
 
 @inner
@@ -140,16 +143,14 @@ def _to_images(W, k, pitch, h, w, X, GX, place, high, wide):
 
 
 @outer
-def _back_plane(
-    enc, calls, backs, W, M, X, GX, s, r, c, slot, gslot, want_t, seed, step, registers
-):
+def _back_plane(enc, calls, backs, W, M, X, GX, s, r, c, want_t, seed, step, registers):
     """Run plane (r, c) forward, keeping its operations' inputs, and sweep it back."""
     st, _, _, wts, tab, _, mem = enc
     order, where = registers[0], registers[1]
     d0, d1 = tab[st[s, ST.row_list] + r], tab[st[s, ST.col_list] + c]
     torus, values = st[s, ST.torus], st[s, ST.values]
     first, last = st[s, ST.plain_start], st[s, ST.plain_end]
-    pitch = load_plane(enc, W, X, s, r, c, slot, want_t, order, where)
+    pitch = load_plane(enc, W, X, s, r, c, want_t, order, where)
     depth = run_ops(
         enc, calls, W, M, first, last, values - 1, d0, d1, torus, pitch, want_t,
         True, registers,
@@ -171,8 +172,8 @@ def _back_plane(
         if s == 0:
             _to_images(W, k, pitch, h, w, X, GX, place, high, wide)
             continue
-        base = slot_base(st, s, gslot, True)
-        at, part = slot_plane(st, tab, base, s, r, c, value)
+        at, part, _ = pooled_row(st, tab, s, r, value, True)
+        at += h * tab[st[s, ST.col_starts] + c] * LANES
         for _ in range(2 if want_t else 1):
             weighted_copy(W, k, at, h, w, place, high, wide, wts, rows, cols)
             at += part
@@ -202,12 +203,10 @@ def backward_tile(enc, calls, backs, want_t, W, M, X, GX, seed, step, registers)
             continue
         for c in range(st[s, ST.cols]):
             if kind == FORWARD:
-                pitch = forward_plane(
-                    enc, calls, W, M, X, s, r, c, slot, want_t, registers
-                )
+                pitch = forward_plane(enc, calls, W, M, X, s, r, c, want_t, registers)
                 add_to_pool(enc, W, s, r, c, pitch, want_t, registers)
             elif kind == BACKWARD:
                 _back_plane(
-                    enc, calls, backs, W, M, X, GX, s, r, c, slot, gslot, want_t,
+                    enc, calls, backs, W, M, X, GX, s, r, c, want_t,
                     seed, step, registers,
                 )  # fmt: skip

@@ -3,7 +3,7 @@
 from .cpu_call import call
 from .cpu_lanes import LANES, fma, inner, load, outer, splat, store
 from .cpu_place import place_of, plane_shape, second
-from .encoding import KIND, MEM, OP, ST
+from .encoding import KIND, MEM, OP, RUN, ST
 from .schedule import CLEAR, FORWARD
 
 
@@ -20,15 +20,6 @@ def slot_base(st, s, slot, gradient):
     size = 2 * st[s, ST.values] * st[s, ST.height] * st[s, ST.plane_row] * LANES
     start = st[s, ST.gradient_slots] if gradient else st[s, ST.slots]
     return start + slot * size
-
-
-@inner
-def slot_plane(st, tab, base, s, r, c, value):
-    """Where k of plane (r, c) lies in a slot at ``base``; t follows ``part`` later."""
-    d0 = tab[st[s, ST.row_list] + r]
-    h = st[s, ST.height] - (0 if st[s, ST.torus] else abs(d0))
-    part = h * st[s, ST.plane_row] * LANES
-    return base + 2 * value * part + h * tab[st[s, ST.col_starts] + c] * LANES, part
 
 
 @inner
@@ -62,7 +53,7 @@ def weighted_copy(W, source, target, h, w, place, high, wide, wts, rows, cols):
 
 
 @outer
-def load_plane(enc, W, X, s, r, c, slot, want_t, order, where):
+def load_plane(enc, W, X, s, r, c, want_t, order, where):
     """The plane (r, c) at the entry of stage s, every value into its own buffer."""
     st, _, _, wts, tab, _, mem = enc
     d0, d1 = tab[st[s, ST.row_list] + r], tab[st[s, ST.col_list] + c]
@@ -76,11 +67,11 @@ def load_plane(enc, W, X, s, r, c, slot, want_t, order, where):
         order[value], where[value] = value, k
         if s == 0:
             _inner_products(W, k, w * LANES, h, w, X, place, high, wide)
-            if want_t:
+            if want_t and st[s, ST.clear_t]:
                 clear(W, k + size, h * w * LANES)
         else:
-            base = slot_base(st, s, slot, False)
-            at, part = slot_plane(st, tab, base, s, r, c, value)
+            at, part, _ = pooled_row(st, tab, s, r, value, False)
+            at += h * tab[st[s, ST.col_starts] + c] * LANES
             for _ in range(2 if want_t else 1):
                 weighted_copy(W, at, k, h, w, place, high, wide, wts, rows, cols)
                 at += part
@@ -184,27 +175,42 @@ def add_to_pool(enc, W, s, r, c, pitch, want_t, registers):
     for value in range(st[s + 1, ST.values]):
         k = where[order[value]]
         for row in range(tab[rows], tab[rows + 1], 4):
-            slot = tab[st[s + 1, ST.slot_of] + tab[row]]
-            base = slot_base(st, s + 1, slot, False)
-            for col in range(tab[cols], tab[cols + 1], 4):
-                to, part = slot_plane(st, tab, base, s + 1, tab[row], tab[col], value)
-                starts = st[s + 1, ST.col_starts] + tab[col]
-                wide = tab[starts + 1] - tab[starts]
-                to += (tab[row + 1] * wide + tab[col + 1]) * LANES
-                at = k + tab[row + 2] * pitch + tab[col + 2] * LANES
-                for _ in range(2 if want_t else 1):
-                    _add_window(W, at, to, pitch, tab[row + 3], tab[col + 3])
-                    at += mem[MEM.buffer_size]
-                    to += part
+            to, part, h = pooled_row(st, tab, s + 1, tab[row], value, False)
+            at = k + tab[row + 2] * pitch
+            for _ in range(2 if want_t else 1):
+                for run in range(tab[cols], tab[cols + 1], RUN):
+                    target = to + h * tab[run] * LANES
+                    target += (tab[row + 1] * tab[run + 1] + tab[run + 2]) * LANES
+                    source = at + tab[run + 3] * LANES
+                    span = (tab[row + 3], tab[run + 4], tab[run + 5], tab[run + 6])
+                    _add_windows(W, source, target, pitch, span)
+                at += mem[MEM.buffer_size]
+                to += part
 
 
 @inner
-def _add_window(W, source, target, pitch, h, w):
-    total = load(W, target)
-    for i in range(h):
-        for x in range(0, w * LANES, LANES):
-            total = total + load(W, source + i * pitch + x)
-    store(W, target, total)
+def pooled_row(st, tab, s, r, value, gradient):
+    """Where a row of planes of a value begins, the size of k in it, and its height."""
+    slots = st[s, ST.gradient_slot_of] if gradient else st[s, ST.slot_of]
+    base = slot_base(st, s, tab[slots + r], gradient)
+    d0 = tab[st[s, ST.row_list] + r]
+    h = st[s, ST.height] - (0 if st[s, ST.torus] else abs(d0))
+    part = h * st[s, ST.plane_row] * LANES
+    return base + 2 * value * part, part, h
+
+
+@inner
+def _add_windows(W, source, target, pitch, span):
+    """Add windows of ``rows`` by ``cols`` pixels, ``step`` apart, to ``count`` pixels."""
+    rows, cols, count, step = span
+    for n in range(count):
+        total = load(W, target + n * LANES)
+        for i in range(rows):
+            x = source + n * step * LANES + i * pitch
+            total = total + load(W, x)
+            for j in range(1, cols):
+                total = total + load(W, x + j * LANES)
+        store(W, target + n * LANES, total)
 
 
 @inner
@@ -220,11 +226,11 @@ def _read_out(W, k, pitch, h, w, spare, sums, which):
 
 
 @outer
-def forward_plane(enc, calls, W, M, X, s, r, c, slot, want_t, registers):
+def forward_plane(enc, calls, W, M, X, s, r, c, want_t, registers):
     """Load a plane and run its stage; its pitch."""
     st, _, _, _, tab, _, _ = enc
     order, where = registers[0], registers[1]
-    pitch = load_plane(enc, W, X, s, r, c, slot, want_t, order, where)
+    pitch = load_plane(enc, W, X, s, r, c, want_t, order, where)
     d0, d1 = tab[st[s, ST.row_list] + r], tab[st[s, ST.col_list] + c]
     first, last = st[s, ST.fused_start], st[s, ST.fused_end]
     depth, torus = st[s, ST.values] - 1, st[s, ST.torus]
@@ -259,7 +265,7 @@ def forward_tile(enc, calls, want_t, W, M, X, registers, sums):
         if kind != FORWARD:
             continue
         for c in range(st[s, ST.cols]):
-            pitch = forward_plane(enc, calls, W, M, X, s, r, c, slot, want_t, registers)
+            pitch = forward_plane(enc, calls, W, M, X, s, r, c, want_t, registers)
             if s < end:
                 add_to_pool(enc, W, s, r, c, pitch, want_t, registers)
                 continue

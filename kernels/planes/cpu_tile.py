@@ -75,7 +75,7 @@ class Walk:
         before = (stages, self.ops, par, weights, tables, events[:-1], memory)
         args = (before, self.calls, False, work.W, work.M, work.X, work.registers)
         forward_tile(*args, np.zeros((2, LANES)))
-        args = (self.arrays, work.W, work.X, s, 0, 0, events[-1, 3], False)
+        args = (self.arrays, work.W, work.X, s, 0, 0, False)
         self.pitch = load_plane(*args, *work.registers)
         self.depth = int(stages[s, ST.values]) - 1
         self.start, self.end = (int(n) for n in stages[s, ST.plain_start :][:2])

@@ -42,7 +42,7 @@ ST = _numbered(
     "ST",
     "height width torus fused_start fused_end plain_start plain_end rows cols row_list "
     "col_list row_groups col_groups col_starts values row_weights col_weights plane_row "
-    "slots gradient_slots slot_of gradient_slot_of exit_height exit_width has_t",
+    "slots gradient_slots slot_of gradient_slot_of exit_height exit_width clear_t",
 )
 # ``map``: numbers of all maps of one image before those of this operation; ``pixel``:
 # pixels of all operations with maps before this one.
@@ -51,7 +51,7 @@ OP = _numbered(
     "kind family before0 before1 after0 after1 wrap has_t map height width out_height "
     "out_width save pixel",
 )
-PARAMETERS, COLUMNS = 8, len(OP)
+PARAMETERS, COLUMNS, RUN = 8, len(OP), 7
 # Offsets in the workspace, and sizes in elements.
 MEM = _numbered(
     "MEM",
@@ -124,8 +124,8 @@ class _Encoder:
         feeds = []
         for s, stage in enumerate(stages):
             self._stage(s, stage)
-            if s + 1 < len(stages):
-                feeds.append(self._pool(s))
+            if s > 0:
+                feeds.append(self._pool(s - 1))
         rows = [len(need.rows) for need in self.needs]
         schedule = Schedule(rows, feeds, self.backward)
         memory = self._memory(schedule)
@@ -153,7 +153,7 @@ class _Encoder:
         row[ST.height], row[ST.width] = stage.shape
         row[ST.exit_height], row[ST.exit_width] = stage.shapes[-1]
         row[ST.torus], row[ST.values] = stage.torus, stage.saved + 1
-        row[ST.has_t] = self.has_t
+        row[ST.clear_t] = s == 0 and not _starts_with_weights(stage)
         row[ST.rows], row[ST.cols] = len(need.rows), len(need.cols)
         row[ST.row_list], row[ST.col_list] = (
             self._list(need.rows),
@@ -205,8 +205,11 @@ class _Encoder:
         have, want = self.needs[s], self.needs[s + 1]
         rows = pool_groups(before, after, 0, have.rows, want.rows)
         cols = pool_groups(before, after, 1, have.cols, want.cols)
-        self.stages[s, ST.row_groups] = self._groups(rows)
-        self.stages[s, ST.col_groups] = self._groups(cols)
+        self.stages[s, ST.row_groups] = self._lists(rows)
+        starts = self.stages[s + 1, ST.col_starts]
+        self.stages[s, ST.col_groups] = self._lists(
+            [self._runs(g, starts) for g in cols]
+        )
         pool = before.pool
         for axis, column, scale in (
             (0, ST.row_weights, pool.scale),
@@ -217,10 +220,35 @@ class _Encoder:
             self.weights += [scale / (n if pool.edges else 1) for n in counts]
         return [[k for k, *_ in groups] for groups in rows]
 
-    def _groups(self, lists: list[list[tuple[int, int, int, int]]]) -> int:
-        """Offset of n + 1 offsets of quadruples."""
+    def _lists(self, lists: list[list[tuple[int, ...]]]) -> int:
+        """Offset of n + 1 offsets of tuples."""
         starts = [self._list([v for g in groups for v in g]) for groups in lists]
         return self._list([*starts, len(self.tables)])
+
+    def _runs(
+        self, groups: list[tuple[int, int, int, int]], starts: int
+    ) -> list[tuple[int, ...]]:
+        """Groups of neighbouring pooled pixels as one entry, ``RUN`` numbers each.
+
+        (start and width of the pooled plane, first pooled pixel, first pixel, pixels
+        in a group, groups, step between groups)
+        """
+        runs: list[list[int]] = []
+        for k, pooled, first, count in groups:
+            begin, end = self.tables[starts + k : starts + k + 2]
+            if runs:
+                last = runs[-1]
+                step = first - last[3] - (last[5] - 1) * last[6]
+                same = last[:2] == [begin, end - begin] and last[4] == count
+                if same and pooled == last[2] + last[5] and last[5:] != [1, 0]:
+                    if step == last[6]:
+                        last[5] += 1
+                        continue
+                elif same and pooled == last[2] + 1:
+                    last[5:] = [2, first - last[3]]
+                    continue
+            runs.append([begin, end - begin, pooled, first, count, 1, 0])
+        return [tuple(run) for run in runs]
 
     def _memory(self, schedule: Schedule) -> np.ndarray:
         memory = np.zeros(len(MEM), np.int64)
@@ -278,6 +306,14 @@ def map_parts(op: Op) -> int:
     if isinstance(op, Activate):
         return dual_of(op.activation).parts
     return int(isinstance(op, Normalize))
+
+
+def _starts_with_weights(stage: Stage) -> bool:
+    """Whether t is written before it is read, so that it need not start as zero."""
+    for op in stage.ops:
+        if isinstance(op, Affine | Push):
+            return isinstance(op, Affine)
+    return False
 
 
 def _track(op: Op, flags: list[bool]) -> None:
