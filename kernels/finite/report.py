@@ -1,8 +1,12 @@
 """How a kernel is computed, parameter by parameter."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .blocks import Blocks
+from .choice import Model
+from .cost import Rows
+from .outputs import RowSplit
 
 
 @dataclass(frozen=True)
@@ -57,3 +61,37 @@ class Explanation:
             for p in self.parameters
         ]
         return "\n".join(lines)
+
+
+def report(
+    model: Model,
+    paths: Sequence[tuple[str, str, str]],
+    method: str,
+    blocks: Blocks,
+    split: RowSplit,
+    samples: tuple[int, int],
+    symmetric: bool,
+) -> Explanation:
+    """Put together what a method does to every group of parameters.
+
+    Args:
+        paths: name, how and reason for every layer of ``model``.
+        samples: numbers of samples of x1 and x2.
+    """
+    traced, d, full, full2 = split.sizes
+    block = Rows(blocks.n, blocks.m, blocks.u, d, blocks.f, blocks.e, split.paired)
+    whole = Rows(*samples, traced, d, full, full2, split.paired)
+    found = []
+    for (name, how, reason), layer in zip(paths, model.layers, strict=True):
+        order = model.order(layer, block)
+        work = model.layer_operations(layer, whole, order)
+        if method != "structured":
+            how, order, reason = "jacobian", method, f"method is {method}"
+        found.append(ParameterPath(name, how, order, work, reason))
+    return Explanation(
+        method,
+        tuple(found),
+        blocks,
+        model.operations(whole, symmetric),
+        model.bytes(method, block),
+    )

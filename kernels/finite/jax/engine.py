@@ -13,9 +13,8 @@ from .. import contraction as c
 from ..blocks import Blocks, run
 from ..choice import Layer, Model, plan
 from ..contraction import contract
-from ..cost import Rows
 from ..outputs import RowSplit
-from ..report import Explanation, ParameterPath
+from ..report import Explanation, report
 from .checks import check_inputs, check_interaction, check_parameters, forward_mode
 from .function import SampleFunction
 from .methods import jacobian_factors, vector_products
@@ -35,6 +34,14 @@ for _factor, _fixed in (
         [k for k in _factor.__dataclass_fields__ if k not in _fixed],
         _fixed,
     )
+
+
+_PATHS = {
+    "dot": "product",
+    "conv": "convolution",
+    "lookup": "table",
+    "direct": "jacobian",
+}
 
 
 class Engine:
@@ -141,37 +148,15 @@ class Engine:
     ) -> Explanation:
         """How ``ntk`` would compute, without computing or compiling."""
         method, blocks, program, model = self._plan(k, x1, x2, split, method, memory)
-        traced, d, full, full2 = split.sizes
         n = self.function.size(x1)
         m = n if x2 is None else self.function.size(x2)
-        block = Rows(blocks.n, blocks.m, blocks.u, d, blocks.f, blocks.e, split.paired)
-        whole = Rows(n, m, traced, d, full, full2, split.paired)
-        how = {
-            "dot": "product",
-            "conv": "convolution",
-            "lookup": "table",
-            "direct": "jacobian",
-        }
         paths = []
-        for group, layer in zip(program.groups, model.layers, strict=True):
+        for group in program.groups:
             name = self.names[group.leaf]
             if group.bias is not None:
                 name += f" + {self.names[group.bias]}"
-            order = model.order(layer, block)
-            work = model.layer_operations(layer, whole, order)
-            if method == "structured":
-                path = ParameterPath(name, how[group.kind], order, work, group.reason)
-            else:
-                reason = f"method is {method}"
-                path = ParameterPath(name, "jacobian", method, work, reason)
-            paths.append(path)
-        return Explanation(
-            method,
-            tuple(paths),
-            blocks,
-            model.operations(whole, x2 is None),
-            model.bytes(method, block),
-        )
+            paths.append((name, _PATHS[group.kind], group.reason))
+        return report(model, paths, method, blocks, split, (n, m), x2 is None)
 
     def _plan(
         self,

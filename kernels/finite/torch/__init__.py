@@ -1,0 +1,1 @@
+"""Finite networks and the empirical NTK of torch modules and functions."""

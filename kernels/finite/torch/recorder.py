@@ -1,0 +1,195 @@
+"""Watch a torch function run, and note where its parameters meet the data.
+
+A ``TorchFunctionMode`` sees every call of the torch API, from modules or not, so that
+``nn.Linear``, ``F.linear(x, w * s)`` and ``x @ w.T`` are one case, and no module needs
+to be known. What the function returns is not changed.
+"""
+
+from dataclasses import dataclass
+from types import FunctionType
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+from .operations import MOVES, PROPERTIES, RULES, scaling
+from .views import (
+    Root,
+    View,
+    is_data,
+    mark,
+    mark_data,
+    replace_tensors,
+    tensors,
+    view_of,
+)
+
+
+@dataclass
+class Use:
+    """One call in which parameters meet the data.
+
+    Args:
+        kind: "dot", "conv", "lookup", "scale" or "shift".
+        views: what is read: a weight and perhaps its bias.
+        operand: what the weight is multiplied with.
+        output: the result, in the graph.
+        info: geometry of the call.
+    """
+
+    kind: str
+    views: tuple[View | None, View | None]
+    operand: Tensor | None
+    output: Tensor
+    info: dict[str, Any]
+
+
+class Recorder(TorchFunctionMode):
+    """Collects the uses of parameters in one run.
+
+    Attributes:
+        uses: in the order of the calls.
+        unknown: names of parameters whose use is not understood, with the reason.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.uses: list[Use] = []
+        self.unknown: dict[str, str] = {}
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        found = tensors((args, kwargs))
+        views = [view for view in map(view_of, found) if view is not None]
+        if not views:
+            out = func(*args, **kwargs)
+            if any(map(is_data, found)):
+                mark_data(out)
+            return out
+        if any(map(is_data, found)):
+            return self._meeting(func, args, kwargs, views)
+        return self._reading(func, args, kwargs, views)
+
+    def _meeting(self, func: Any, args: Any, kwargs: Any, views: list[View]) -> Any:
+        """A call with parameters and data."""
+        name = getattr(func, "__name__", str(func))
+        rule = RULES.get(name)
+        call = rule(func, args, kwargs) if rule else None
+        if call is None and isinstance(func, FunctionType):
+            inner = _transparent(func)
+            if inner is not None:
+                with self:
+                    return inner(*args, **kwargs)
+        if call is None:
+            self._give_up(views, f"read by {name}")
+            out = func(*args, **kwargs)
+            mark_data(out)
+            return out
+        kind, pair, operand, info = call
+        used = [view for view in map(view_of, pair) if view is not None]
+        rest = [v for v in views if not any(v is u for u in used)]
+        self._give_up(rest, f"read by {name} in a place of its own")
+        out = func(*args, **kwargs)
+        if not out.requires_grad:
+            out.requires_grad_(True)
+        weight, bias = (view_of(t) for t in pair)
+        operand = None if operand is None else operand.detach()
+        self.uses.append(Use(kind, (weight, bias), operand, out, info))
+        # A copy, so that later in-place operations leave the recorded output alone.
+        out = out.clone()
+        mark_data(out)
+        return out
+
+    def _reading(self, func: Any, args: Any, kwargs: Any, views: list[View]) -> Any:
+        """A call with parameters and constants only."""
+        name = getattr(func, "__name__", str(func))
+        if func in PROPERTIES or name in MOVES:
+            first = args[0] if args else None
+            view = view_of(first)
+            out = func(*args, **kwargs)
+            if view is None or len(views) != 1:
+                return self._derive(func, args, kwargs, views)
+            for k, t in enumerate(tensors(out)):
+                if t is first:
+                    continue
+                move = _move(func, args[1:], kwargs, k)
+                mark(t, view.moved(move))
+            return out
+        by = scaling(name, args, kwargs)
+        if by is not None and len(views) == 1:
+            return mark(func(*args, **kwargs), views[0].scaled(by))
+        return self._derive(func, args, kwargs, views)
+
+    def _derive(self, func: Any, args: Any, kwargs: Any, views: list[View]) -> Any:
+        """A tensor computed from parameters is a root of its own."""
+
+        def attached(t: Tensor) -> Tensor:
+            view = view_of(t)
+            if view is None:
+                return t
+            root = view.root.value
+            for move in view.moves:
+                root = move(root)
+            return root * view.scale if view.moves or view.scale != 1.0 else root
+
+        live = func(
+            *replace_tensors(args, attached), **replace_tensors(kwargs, attached)
+        )
+        names = tuple(dict.fromkeys(n for v in views for n in v.root.names))
+
+        def detached(t: Tensor) -> Tensor:
+            if not t.requires_grad:
+                return t
+            return mark(t.detach(), View(Root(names, t, exact=False)))
+
+        return replace_tensors(live, detached)
+
+    def _give_up(self, views: list[View], reason: str) -> None:
+        for view in views:
+            for name in view.root.names:
+                self.unknown.setdefault(name, reason)
+
+
+def record(
+    fn: Any, params: dict[str, Tensor], x: Any
+) -> tuple[Recorder, Any, dict[str, Tensor]]:
+    """Run ``fn(params, x)`` once.
+
+    Returns:
+        The recorder, the output (in the graph) and the stand-ins of the parameters,
+        which share their memory but not their flags and graph.
+    """
+    stand_ins, given = {}, {}
+    for name, p in params.items():
+        stand_ins[name] = p.detach().requires_grad_(True)
+        given[name] = mark(p.detach(), View(Root((name,), stand_ins[name])))
+    x = replace_tensors(x, lambda t: t.detach())
+    mark_data(x)
+    recorder = Recorder()
+    with torch.enable_grad(), recorder:
+        out = fn(given, x)
+    return recorder, out, stand_ins
+
+
+def _move(func: Any, args: Any, kwargs: Any, k: int) -> Any:
+    return lambda t: tensors(func(t, *args, **kwargs))[k]
+
+
+def _transparent(func: FunctionType) -> FunctionType | None:
+    """A Python function of torch, run inside: its own calls are seen.
+
+    Such functions hand themselves over as a whole if ``has_torch_function`` says that
+    somebody listens; in this copy nobody does.
+    """
+    code, found = func.__code__, dict(func.__globals__)
+    checks = [n for n in code.co_names if n.startswith("has_torch_function")]
+    if not checks or not (func.__module__ or "").startswith("torch"):
+        return None
+    for name in checks:
+        found[name] = lambda *_: False
+    copy = FunctionType(code, found, func.__name__, func.__defaults__, func.__closure__)
+    copy.__kwdefaults__ = func.__kwdefaults__
+    return copy
