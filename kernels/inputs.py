@@ -15,10 +15,10 @@ def check_inputs(x1: Any, x2: Any) -> Any:
         ValueError: wrong number of axes, empty, sizes or dtypes that do not match, NaN
             or infinity.
     """
-    xp = _check_one("x1", x1)
+    xp = check_input("x1", x1)
     if x2 is None:
         return xp
-    xp2 = _check_one("x2", x2)
+    xp2 = check_input("x2", x2)
     if xp2.__name__ != xp.__name__:
         raise TypeError(
             f"x2 is an array of {_library(xp2)}, but x1 one of {_library(xp)}; convert "
@@ -37,7 +37,8 @@ def check_inputs(x1: Any, x2: Any) -> Any:
     return array_namespace(x1, x2)
 
 
-def _check_one(name: str, x: Any) -> Any:
+def check_input(name: str, x: Any) -> Any:
+    """The array namespace of one argument, checked as ``check_inputs`` does."""
     if not is_array_api_obj(x):
         raise TypeError(
             f"{name} is a {type(x).__name__}, expected an array of NumPy, JAX, torch "
