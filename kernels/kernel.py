@@ -1,14 +1,10 @@
 """ExactKernel: the NNGP and NTK of an infinitely wide network."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from array_api_compat import is_jax_namespace
-
-from .exact import covariances
+from .by_rules import kernels_by_rules
 from .inputs import check_inputs
-from .layers.hyperparameters import hyperparameters, substitute
 from .layers.signature import input_signature, trace
 from .results import NAMES, package, wanted
 
@@ -73,47 +69,6 @@ class ExactKernel:
         names = wanted(get)
         xp = check_inputs(x1, x2)
         trace(self.net, input_signature(x1.shape))
-
-        def compute(xs: tuple[Array, ...], values: Any) -> tuple[Array, ...]:
-            net = substitute(self.net, values)
-            state = covariances(net, xs[0], (*xs, None)[1], "ntk" in names)
-            arrays = {"nngp": state.nngp}
-            if "ntk" in names:
-                arrays["ntk"] = state.ntk_or_zero
-            return tuple(
-                _symmetric(xp, arrays[name], state.dims if state.full else 0)
-                if len(xs) == 1
-                else arrays[name]
-                for name in names
-            )
-
         xs = (x1,) if x2 is None else (x1, x2)
-        if self.precision == "float64":
-            compute = _widened(xp, compute, x1.dtype)
-        return package(get, names, compute(xs, hyperparameters(self.net)))
-
-
-def _widened(xp: Any, compute: Callable[..., Any], dtype: Any) -> Callable[..., Any]:
-    """``compute`` in float64, its results in ``dtype``."""
-    if xp.finfo(dtype).bits == 64:
-        return compute
-    if is_jax_namespace(xp):
-        # Imported here: JAX arrays came in, so the user has JAX.
-        from .jax_float64 import has_float64, in_float64
-
-        if not has_float64():
-            return in_float64(compute)
-
-    def widened(xs: tuple[Array, ...], values: Any) -> tuple[Array, ...]:
-        out = compute(tuple(xp.astype(x, xp.float64) for x in xs), values)
-        return tuple(xp.astype(k, dtype) for k in out)
-
-    return widened
-
-
-def _symmetric(xp: Any, k: Array, dims: int) -> Array:
-    """The mean of k and its transpose, which differ by rounding."""
-    lead = (1, 0)
-    spatial = range(2, k.ndim)
-    swapped = (*spatial[dims:], *spatial[:dims]) if dims else tuple(spatial)
-    return (k + xp.permute_dims(k, (*lead, *swapped))) / 2
+        arrays = kernels_by_rules(self.net, xp, xs, names, self.precision)
+        return package(get, names, arrays)
