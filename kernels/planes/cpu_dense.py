@@ -14,7 +14,6 @@ from .cpu_lanes import LANES
 from .cpu_matmul import PANEL, add_product, packed
 from .cpu_workers import default_threads, share
 from .dense_plan import PAR, RECTIFIED, Plan
-from .families import inverse_std
 from .program import Program
 
 NAMES = ("nngp", "ntk")
@@ -28,6 +27,8 @@ STRIP_BYTES, SHORTEST, LONGEST = 256 << 10, 4 * PANEL, 16 * PANEL
 # Below this e, inner products leave more than 1e-6 (float32) or 1e-12 (float64) of
 # error in the angle: a rounding error of eps in e is one of eps / sqrt(2 e) in it.
 NEAR = {SINGLE: 1e-2, DOUBLE: 1e-6}
+# Variance of a zero row.
+TINY = 1e-30
 # A block with more nearly parallel pairs than this is computed in float64.
 MANY = 1 / 16
 
@@ -39,16 +40,23 @@ class Side:
         x: ``[rows, d]``, in the dtype of the input.
         variances: of every value of the plan, float64.
         maps: float64 ``[maps, rows]``.
-        inverse: 1 / |x|, float64; 0 for a zero row.
+        inverse: 1 / |x|, float64.
+        zeros: whether some row is zero.
+
+    A zero row is computed as one of variance TINY at a right angle to every other: its
+    gradient is that of the limit.
     """
 
     def __init__(self, plan: Plan, x: np.ndarray, rows: slice) -> None:
         self.rows = rows
         self.x = np.array(x[rows], order="C")
         squares = np.einsum("nd,nd->n", self.x, self.x, dtype=np.float64)
-        self.variances = plan.variances(squares / plan.channels)
-        self.maps = plan.row_maps(self.variances)
-        self.inverse = inverse_std(squares)
+        self.zeros = bool((squares == 0).any())
+        squares_or_tiny = np.where(squares > 0, squares, TINY * plan.channels)
+        self.variances = plan.variances(squares_or_tiny / plan.channels)
+        true = plan.variances(squares / plan.channels) if self.zeros else None
+        self.maps = plan.row_maps(self.variances, true)
+        self.inverse = squares_or_tiny**-0.5
         self._packed: dict[np.dtype, np.ndarray] = {}
 
     def after(self, start: int) -> "Side":
@@ -64,11 +72,6 @@ class Side:
         part._packed = {k: b[skip // PANEL :] for k, b in self._packed.items()}
         part.__dict__.pop("sample", None)
         return part
-
-    @property
-    def zeros(self) -> bool:
-        """Whether some row is zero."""
-        return bool((self.inverse == 0).any())
 
     def __len__(self) -> int:
         return len(self.x)
@@ -141,8 +144,9 @@ class Sweep:
     @property
     def inputs(self) -> tuple[Any, ...]:
         """Rows and maps, as the compiled code takes them."""
-        maps = (self.maps1, self.maps2.reshape(-1), self.one.inverse, self.inverse2)
-        return (self.one.x, self.two.x, *maps, NEAR[self.dtype])
+        one, two = self.one, self.two
+        maps = (self.maps1, self.maps2.reshape(-1), one.inverse, two.inverse)
+        return (one.x, two.x, *maps, self.inverse2, NEAR[self.dtype])
 
 
 class DenseEngine:

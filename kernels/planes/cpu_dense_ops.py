@@ -28,6 +28,7 @@ from .cpu_lanes import (
     inner,
     larger,
     load,
+    magnitude,
     smaller,
     splat,
     sqrt,
@@ -106,8 +107,8 @@ def _linear(biased: bool, rectified: bool) -> Any:
                 out = larger(mixed - ratio * lune, zero)
                 if not biased and par[o, PAR.careful] != 0:
                     # A zero row is at a right angle to every row, in every layer.
-                    s2 = _map(M, d1, torus, at, x)
-                    out = where_less(zero, s1 * s2, out, one)
+                    both = _own(W, d0, at + 1) * _map(M, d1, torus, at + 1, x)
+                    out = where_less(zero, both, out, one)
             store(W, target + x, out)
             if t >= 0:
                 s2 = _map(M, d1, torus, at, x)
@@ -151,11 +152,13 @@ def _linear_back(biased: bool, rectified: bool) -> Any:
                     new = fma(w, load(W, source + width + x), fma(u, kept, v))
                     # d theta / de = 1 / sin(theta); 0 instead of infinity.
                     sine = sqrt(mixed * (one + one - mixed))
-                    grown = grown - bar_t * new * g * inverse(sine)
+                    steep = bar_t * new * g * inverse(sine)
+                    if not biased and par[o, PAR.careful] != 0:
+                        both = _own(W, d0, at + 1) * _map(M, d1, torus, at + 1, x)
+                        steep = where_less(zero, both, steep, zero)
+                    grown = grown - steep
                     bar_t = bar_t * (m - g * theta)
                 bar_e = grown
-                if not biased and par[o, PAR.careful] != 0:
-                    bar_e = where_less(zero, ss, bar_e, zero)
             before = bar_e
             if biased:
                 turn = a1 * (b2 - b1) - b1 * (a2 - a1)
@@ -211,7 +214,10 @@ def _dual(family: int) -> Any:
             new, slope = value(
                 family, ss * (one - e), det, W, at1, LANES, M, at2, torus, par[o], 0
             )
-            store(W, target + x, smaller(larger(one - new * (r1 * r2), zero), two))
+            out = smaller(larger(one - new * (r1 * r2), zero), two)
+            # Equal rows stay equal, in spite of rounding.
+            apart = e + magnitude(s1 - s2)
+            store(W, target + x, where_less(zero, apart, out, zero))
             if t >= 0:
                 store(W, target + width + x, slope * load(W, source + width + x))
         return 0

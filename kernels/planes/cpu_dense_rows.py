@@ -5,7 +5,17 @@ import numpy as np
 
 from .cpu_call import call
 from .cpu_dense_ops import Place
-from .cpu_lanes import LANES, fma, larger, load, outer, smaller, splat, store
+from .cpu_lanes import (
+    LANES,
+    fma,
+    larger,
+    load,
+    outer,
+    smaller,
+    splat,
+    store,
+    where_less,
+)
 
 
 @outer
@@ -38,15 +48,15 @@ def _defects(W, k, C, row, first, pitch, r1, r2):
 
 @outer
 def _run(
-    W, C, row, i, first, pitch, x1, x2, maps1, M2, r1, r2, near, par, ops, mem, where,
-    k, has_t, at_maps,
+    W, C, row, i, first, pitch, x1, x2, maps1, M2, r1, r2, s2, near, par, ops, mem,
+    where, k, has_t, at_maps,
 ):  # fmt: skip
     """All values of a strip: row i of x1, given as row ``row`` of C, with the rows of
     x2 from ``first`` on. Below ``near`` the difference 1 - c has too few digits left,
     and e is formed from the distance of the rows."""
     for a in range(maps1.shape[1]):
         store(W, at_maps + a * LANES, splat(W, maps1[i, a]))
-    if _defects(W, k, C, row, first, pitch, r1[i], r2) < near:
+    if _defects(W, k, C, row, first, pitch, r1[i], s2) < near:
         for x in range(min(pitch, x2.shape[0] - first)):
             if W[k + x] < near:
                 W[k + x] = _half_distance(x1[i], x2[first + x], r1[i], r2[first + x])
@@ -61,7 +71,7 @@ def _run(
 
 @outer
 def forward_rows(
-    W, C, T, start, x1, x2, maps1, M2, r1, r2, near, par, ops, mem, where, k, has_t,
+    W, C, T, start, x1, x2, maps1, M2, r1, r2, s2, near, par, ops, mem, where, k, has_t,
     at_maps, result,
 ):  # fmt: skip
     """Turn inner products C into the NNGP, and T into the NTK if ``has_t`` >= 0.
@@ -70,8 +80,8 @@ def forward_rows(
         W, mem, k, at_maps: workspace and places in it (``cpu_dense_ops``).
         C, T: ``[rows, columns]``, of the rows of x1 from ``start`` on.
         x1, x2: rows of a block; ``maps1``, ``M2``: their maps, ``[rows, maps]`` and,
-            flat, ``[maps, columns]``; ``r1``, ``r2``: their 1 / |x|, in float64 and in
-            the dtype of C.
+            flat, ``[maps, columns]``; ``r1``, ``r2``: their 1 / |x|, in float64;
+            ``s2``: r2 in the dtype of C.
         par, ops, where: parameters, columns and addresses of the operations.
         result: number of the value that is the result.
     """
@@ -85,8 +95,8 @@ def forward_rows(
         for first in range(0, torus, width):
             pitch = min(width, torus - first)
             _run(
-                W, C, row, i, first, pitch, x1, x2, maps1, M2, r1, r2, near, par, ops,
-                mem, where, k, has_t, at_maps,
+                W, C, row, i, first, pitch, x1, x2, maps1, M2, r1, r2, s2, near, par,
+                ops, mem, where, k, has_t, at_maps,
             )  # fmt: skip
             at = row * torus + first
             for x in range(0, pitch, LANES):
@@ -98,7 +108,7 @@ def forward_rows(
 
 @outer
 def backward_rows(
-    W, C, bar_k, bar_t, rows, x1, x2, maps1, M2, r1, r2, near, par, ops, mem, where,
+    W, C, bar_k, bar_t, rows, x1, x2, maps1, M2, r1, r2, s2, near, par, ops, mem, where,
     back, k, has_t, at_maps, result, sums1, pairs,
 ):  # fmt: skip
     """The reverse sweep of ``forward_rows`` for rows of a block.
@@ -120,7 +130,7 @@ def backward_rows(
         for first in range(0, torus, width):
             pitch = min(width, torus - first)
             _run(
-                W, C, i, i, first, pitch, x1, x2, maps1, M2, r1, r2, near, par, ops,
+                W, C, i, i, first, pitch, x1, x2, maps1, M2, r1, r2, s2, near, par, ops,
                 mem, where, k, has_t, at_maps,
             )  # fmt: skip
             for x in range(0, 2 * width * (ops.shape[0] + 1), LANES):
@@ -143,22 +153,22 @@ def backward_rows(
                     torus,
                 )  # fmt: skip
             own, other = own - LANES, other - mem[Place.stride2]
+            # Pairs below ``limit`` are listed, as long as there is room.
+            room = pairs.shape[0] - 1 - int(pairs[0, 0]) >= pitch
+            limit = splat(W, near if room else -1.0)
             for x in range(0, pitch, LANES):
                 e, bar = load(W, k + x), load(W, k + bars + x)
-                turn = bar * (one - e)
+                turn = bar * where_less(e, limit, zero - e, one - e)
                 store(W, own, load(W, own) + turn)
                 store(W, other + x, load(W, other + x) + turn)
-                factor = splat(W, -r1[i]) * load(r2, first + x)
-                store(flat, at + x, bar * factor)
+                factor = splat(W, -r1[i]) * load(s2, first + x)
+                store(flat, at + x, where_less(e, limit, zero, bar * factor))
             for x in range(min(pitch, x2.shape[0] - first)):
-                if W[k + x] < near and pairs[0, 0] < pairs.shape[0] - 1:
+                if room and W[k + x] < near:
                     # e was a distance; so is its derivative (``near_gradients``).
-                    n, bar = int(pairs[0, 0]) + 1, W[k + bars + x]
-                    pairs[0, 0] = n
-                    pairs[n, 0], pairs[n, 1], pairs[n, 2] = i, first + x, bar
-                    flat[at + x] = 0
-                    W[own] -= bar
-                    W[other + x] -= bar
+                    n = int(pairs[0, 0]) + 1
+                    pairs[0, 0], pairs[n, 0], pairs[n, 1] = n, i, first + x
+                    pairs[n, 2] = W[k + bars + x]
         for a in range(slots):
             total = 0.0
             for n in range(LANES):

@@ -32,7 +32,7 @@ class Step(IntEnum):
 
     SCALE = 0  # affine without a bias: map s
     AFFINE = 1  # maps s, a, b
-    SCALE_RECTIFY = 2  # the two above and a rectifier, in one pass
+    SCALE_RECTIFY = 2  # with a rectifier, in one pass: maps s, whether s > 0
     AFFINE_RECTIFY = 3
     DUAL = 4  # maps s, 1 / s', and those of the family
     NORMALIZE = 5  # map 1 / sqrt(p + eps)
@@ -45,11 +45,12 @@ RECTIFIED = (Step.SCALE_RECTIFY, Step.AFFINE_RECTIFY)
 COLUMN = IntEnum("COLUMN", "step family source other target map slot", start=0)
 # Columns of ``Plan.parameters`` for the first four steps; a dual has its own.
 PAR = IntEnum("PAR", "w u v g m ratio careful", start=0)
-_MAPS = {Step.SCALE: 1, Step.SCALE_RECTIFY: 1, Step.AFFINE: 3, Step.AFFINE_RECTIFY: 3}
+_MAPS = {Step.SCALE: 1, Step.SCALE_RECTIFY: 2, Step.AFFINE: 3, Step.AFFINE_RECTIFY: 3}
 _MAPS |= {Step.NORMALIZE: 1, Step.ADD: 2}
 # Sums over the other input that the reverse sweep makes for every row.
 _SLOTS = {Step.SCALE: 1, Step.SCALE_RECTIFY: 1, Step.AFFINE: 2, Step.AFFINE_RECTIFY: 2}
 _SLOTS |= {Step.DUAL: 3, Step.NORMALIZE: 1, Step.ADD: 1}
+_JUMPS = (Family.SIGN, Family.STEP)
 _NOTHING = Affine(1.0, 0.0, 0.0, 0.0)
 
 
@@ -171,8 +172,13 @@ class Plan:
             values.append(v)
         return values
 
-    def row_maps(self, values: list[np.ndarray]) -> np.ndarray:
-        """All maps, float64 ``[maps, n]``, from ``variances``."""
+    def row_maps(
+        self, values: list[np.ndarray], true: list[np.ndarray] | None = None
+    ) -> np.ndarray:
+        """All maps, float64 ``[maps, n]``, from ``variances``.
+
+        ``true``: the variances, where ``values`` has small numbers instead of zeros.
+        """
         rows: list[np.ndarray] = []
         for item in self.items:
             p, q = values[item.source], values[item.target]
@@ -180,8 +186,13 @@ class Plan:
                 rows.append(inverse_std(p + item.op.eps))
             elif item.step == Step.ADD:
                 rows += circle(p, values[item.other])
+            elif true and item.dual and item.dual.family in _JUMPS:
+                # Their derivative at a zero row is infinite, and counts 0.
+                rows.append(np.sqrt(true[item.source]))
             else:
                 rows.append(np.sqrt(p))
+            if item.step == Step.SCALE_RECTIFY:
+                rows.append((true or values)[item.source] > 0)
             if item.step in BIASED:
                 rows += circle(item.op.w * p, np.full_like(p, item.op.b))
             if item.step == Step.DUAL:
