@@ -1,12 +1,13 @@
 """Neural kernels at any width."""
 
-from . import datasets, dual_activations, kernels, regression
+from . import datasets, dual_activations, kernels, regression, sketch
 from .datasets import *  # noqa: F403
 from .dual_activations import *  # noqa: F403
 from .kernels import *  # noqa: F403
 from .kernels import layers
 from .kernels.layers import *  # noqa: F403
 from .regression import *  # noqa: F403
+from .sketch import *  # noqa: F403
 
 __version__ = "0.1.0"
 __all__ = [
@@ -16,4 +17,5 @@ __all__ = [
     *kernels.__all__,
     *layers.__all__,
     *regression.__all__,
+    *sketch.__all__,
 ]
