@@ -13,6 +13,7 @@ import numpy as np
 from .cpu_call import address, views
 from .cpu_duals import determinant, partials
 from .cpu_lanes import LANES, fma, inner, load, splat, store
+from .cpu_layer import box3
 from .cpu_ops import box
 from .cpu_place import place_of, plane_shape, second
 from .encoding import COLUMNS, KIND, MEM, OP, PARAMETERS, Encoding
@@ -54,8 +55,8 @@ def _accumulate(M, at, value):
 
 
 @cache
-def _activation_back(family: int) -> Any:
-    """The derivative of [Activate] for a family of duals."""
+def _activation_back(family: int, fused: bool) -> Any:
+    """The derivative of [Activate], or of [Box 3x3, Affine, Activate]."""
 
     def activate(W, M, par, ops, mem, o, k, t, pitch, d0, d1, torus):
         W, M, par, ops, mem = views(W, M, par, ops, mem, PARAMETERS, COLUMNS)
@@ -69,6 +70,7 @@ def _activation_back(family: int) -> Any:
         part = high * wide * LANES
         saved = mem[MEM.saves] + 2 * ops[o, OP.save] * mem[MEM.buffer_size]
         saved_t = saved + mem[MEM.buffer_size]
+        wk, uk = splat(W, par[o, 0]), splat(W, par[o, 2])
         for i in range(h):
             line1 = ((row1 + i) * wide + col1) * LANES
             line2 = second(row2, i, high) * wide * LANES
@@ -90,11 +92,24 @@ def _activation_back(family: int) -> Any:
                     new = fma(gain, slope_c, new)
                     along1 = fma(gain, slope_p, along1)
                     along2 = fma(gain, slope_q, along2)
-                    store(W, t + x, gt * slope)
+                    gt = gt * slope
+                    if fused:
+                        new = fma(uk, gt, wk * new)
+                        gt = wk * gt
+                    store(W, t + x, gt)
+                elif fused:
+                    new = wk * new
                 store(W, k + x, new)
                 _accumulate(M, g1 + at1, along1)
                 _accumulate(M, g2 + at2, along2)
-        return k
+        if not fused:
+            return k
+        wrap, zeros, copy = ops[o, OP.wrap], mem[MEM.spare], mem[MEM.copies]
+        upward = (k - mem[MEM.buffers]) % (2 * mem[MEM.buffer_size]) != 0
+        box3(W, k, pitch, h, w, wrap, upward, zeros, copy)
+        if t >= 0 and ops[o, OP.has_t]:
+            box3(W, t, pitch, h, w, wrap, upward, zeros, copy)
+        return k - pitch if upward else k + pitch
 
     return activate
 
@@ -142,8 +157,9 @@ def back_addresses(encoding: Encoding, dtype: np.dtype) -> np.ndarray:
     found = np.zeros(len(encoding.ops), np.int64)
     for o, op in enumerate(encoding.ops):
         kind = int(op[OP.kind])
-        if kind == KIND.dual:
-            found[o] = address(_activation_back(int(op[OP.family])), dtype)
+        if kind in (KIND.dual, KIND.fused):
+            function = _activation_back(int(op[OP.family]), kind == KIND.fused)
+            found[o] = address(function, dtype)
         elif kind in plain:
             found[o] = address(plain[kind], dtype)
     return found

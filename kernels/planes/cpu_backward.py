@@ -56,7 +56,9 @@ def back_ops(
                 k += size
                 target += size
         else:
-            call(calls[o], W, M, par, ops, mem, o, k, t, pitch, d0, d1, torus)
+            where[order[depth]] = call(
+                calls[o], W, M, par, ops, mem, o, k, t, pitch, d0, d1, torus
+            )
     return depth
 
 
@@ -143,16 +145,18 @@ def _to_images(W, k, pitch, h, w, X, GX, place, high, wide):
 
 
 @outer
-def _back_plane(enc, calls, backs, W, M, X, GX, s, r, c, want_t, seed, step, registers):
+def _back_plane(
+    enc, saving, backs, W, M, X, GX, s, r, c, want_t, seed, step, registers
+):
     """Run plane (r, c) forward, keeping its operations' inputs, and sweep it back."""
     st, _, _, wts, tab, _, mem = enc
     order, where = registers[0], registers[1]
     d0, d1 = tab[st[s, ST.row_list] + r], tab[st[s, ST.col_list] + c]
     torus, values = st[s, ST.torus], st[s, ST.values]
-    first, last = st[s, ST.plain_start], st[s, ST.plain_end]
+    first, last = st[s, ST.fused_start], st[s, ST.fused_end]
     pitch = load_plane(enc, W, X, s, r, c, want_t, order, where)
     depth = run_ops(
-        enc, calls, W, M, first, last, values - 1, d0, d1, torus, pitch, want_t,
+        enc, saving, W, M, first, last, values - 1, d0, d1, torus, pitch, want_t,
         True, registers,
     )  # fmt: skip
     h, w = plane_shape(d0, d1, torus, st[s, ST.exit_height], st[s, ST.exit_width])
@@ -181,12 +185,15 @@ def _back_plane(enc, calls, backs, W, M, X, GX, s, r, c, want_t, seed, step, reg
 
 
 @outer
-def backward_tile(enc, calls, backs, want_t, W, M, X, GX, seed, step, registers):
+def backward_tile(
+    enc, calls, saving, backs, want_t, W, M, X, GX, seed, step, registers
+):
     """Add gradients with respect to images to GX, and to variances to M.
 
     Args:
         enc, calls, W, M, X, registers: see ``forward_tile``.
-        backs: addresses of the derivatives.
+        saving, backs: addresses of operations that keep what the derivatives need,
+            and of the derivatives.
         GX: like X.
         seed, step: gradient of the sum over planes, see ``_seed``.
     """
@@ -207,6 +214,6 @@ def backward_tile(enc, calls, backs, want_t, W, M, X, GX, seed, step, registers)
                 add_to_pool(enc, W, s, r, c, pitch, want_t, registers)
             elif kind == BACKWARD:
                 _back_plane(
-                    enc, calls, backs, W, M, X, GX, s, r, c, want_t,
+                    enc, saving, backs, W, M, X, GX, s, r, c, want_t,
                     seed, step, registers,
                 )  # fmt: skip

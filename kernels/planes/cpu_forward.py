@@ -201,7 +201,7 @@ def pooled_row(st, tab, s, r, value, gradient):
 
 @inner
 def _add_windows(W, source, target, pitch, span):
-    """Add windows of ``rows`` by ``cols`` pixels, ``step`` apart, to ``count`` pixels."""
+    """Add windows of ``rows`` by ``cols`` pixels, ``step`` apart."""
     rows, cols, count, step = span
     for n in range(count):
         total = load(W, target + n * LANES)

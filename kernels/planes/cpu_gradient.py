@@ -37,6 +37,7 @@ class Backward:
         self.encoding = encode(program, backward=True)
         self.arrays = self.encoding.arrays(self.dtype)
         self.calls = addresses(self.encoding, self.dtype, want_t)
+        self.saving = addresses(self.encoding, self.dtype, want_t, save=True)
         self.backs = back_addresses(self.encoding, self.dtype)
         h, w = program.stages[-1].shapes[-1]
         self.scale = 1.0 / (h * w) ** NORMS[program.readout]
@@ -66,7 +67,7 @@ class Backward:
         size = 2 * work.maps * LANES
         work.M[size:] = 0
         GX = np.zeros_like(work.X)
-        args = (self.arrays, self.calls, self.backs, self.want_t)
+        args = (self.arrays, self.calls, self.saving, self.backs, self.want_t)
         memory = (work.W, work.M, work.X, GX, seed, step, work.registers)
         backward_tile(*args, *memory)
         pixels = int(self.encoding.memory[MEM.pixels])

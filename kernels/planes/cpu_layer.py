@@ -17,7 +17,28 @@ def _column(W, up, mid, down, offset):
 
 
 @inner
-def _neighbours(i, h, k, pitch, zeros, first, last):
+def box3(W, k, pitch, h, w, wrap, upward, zeros, copy):
+    """A 3 x 3 box alone, moving the plane by a row as ``fused_layer`` does."""
+    first, last = _edges(W, k, pitch, h, w, wrap, upward, zeros, copy)
+    step = pitch if upward else -pitch
+    for n in range(h):
+        i = n if upward else h - 1 - n
+        up, mid, down = _neighbours(i, h, k, pitch, first, last)
+        here = _column(W, up, mid, down, 0)
+        left = end = splat(W, 0.0)
+        if wrap:
+            left, end = _column(W, up, mid, down, (w - 1) * LANES), here
+        for x in range(0, w * LANES, LANES):
+            right = end
+            if x < (w - 1) * LANES:
+                right = _column(W, up, mid, down, x + LANES)
+            store(W, mid - step + x, (left + here) + right)
+            left = here
+            here = right
+
+
+@inner
+def _neighbours(i, h, k, pitch, first, last):
     """Rows above and below row i; beyond the edges ``last`` and ``first``."""
     up = k + (i - 1) * pitch if i > 0 else last
     down = k + (i + 1) * pitch if i < h - 1 else first
@@ -41,12 +62,13 @@ def _edges(W, k, pitch, h, w, wrap, upward, zeros, copy):
 
 
 @cache
-def fused_layer(family: int, has_t: bool, want_t: bool) -> Any:
+def fused_layer(family: int, has_t: bool, want_t: bool, save: bool) -> Any:
     """The operation [Box 3x3, Affine, Activate] for a family of duals.
 
     The result lies one row before the plane or one row after it (the buffer has a
     spare row), so that rows still to be read are never overwritten, and no row is
-    buffered. Without ``has_t`` t is zero and not read.
+    buffered. Without ``has_t`` t is zero and not read. With ``save``, what the
+    activation is given is kept.
     """
 
     def layer(W, M, par, ops, mem, o, k, t, pitch, d0, d1, torus):
@@ -67,16 +89,18 @@ def fused_layer(family: int, has_t: bool, want_t: bool) -> Any:
         if has_t:
             copy += pitch
             t_first, t_last = _edges(W, t, pitch, h, w, wrap, upward, zeros, copy)
+        saved = mem[MEM.saves] + 2 * ops[o, OP.save] * mem[MEM.buffer_size]
+        saved_t = saved + mem[MEM.buffer_size]
         for n in range(h):
             i = n if upward else h - 1 - n
-            ku, km, kd = _neighbours(i, h, k, pitch, zeros, k_first, k_last)
+            ku, km, kd = _neighbours(i, h, k, pitch, k_first, k_last)
             k_here = _column(W, ku, km, kd, 0)
             k_left = k_end = splat(W, 0.0)
             if wrap:
                 k_left, k_end = _column(W, ku, km, kd, (w - 1) * LANES), k_here
             t_left = t_here = t_end = splat(W, 0.0)
             if has_t:
-                tu, tm, td = _neighbours(i, h, t, pitch, zeros, t_first, t_last)
+                tu, tm, td = _neighbours(i, h, t, pitch, t_first, t_last)
                 t_here = _column(W, tu, tm, td, 0)
                 if wrap:
                     t_left, t_end = _column(W, tu, tm, td, (w - 1) * LANES), t_here
@@ -95,6 +119,8 @@ def fused_layer(family: int, has_t: bool, want_t: bool) -> Any:
                     family, c, det, M, at1, part, M, at2, part, par[o], 4
                 )
                 store(W, km - step + x, new)
+                if save:
+                    store(W, saved + i * pitch + x, c)
                 k_left = k_here
                 k_here = k_right
                 if want_t:
@@ -107,6 +133,8 @@ def fused_layer(family: int, has_t: bool, want_t: bool) -> Any:
                         t_left = t_here
                         t_here = t_right
                     store(W, t + i * pitch - step + x, slope * gain)
+                    if save:
+                        store(W, saved_t + i * pitch + x, gain)
         return k - step
 
     return layer

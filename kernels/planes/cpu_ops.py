@@ -130,14 +130,16 @@ def _normalize(W, M, par, ops, mem, o, k, t, pitch, d0, d1, torus):
     return k
 
 
-def addresses(encoding: Encoding, dtype: np.dtype, want_t: bool) -> np.ndarray:
-    """The address of every operation, 0 for those on the stack; compiles what is new."""
+def addresses(
+    encoding: Encoding, dtype: np.dtype, want_t: bool, save: bool = False
+) -> np.ndarray:
+    """The address of every operation, 0 for those on the stack."""
     plain = {KIND.box: _box_k, KIND.affine: _affine, KIND.normalize: _normalize}
     found = np.zeros(len(encoding.ops), np.int64)
     for o, op in enumerate(encoding.ops):
         kind, family = int(op[OP.kind]), int(op[OP.family])
         if kind == KIND.fused:
-            function = fused_layer(family, bool(op[OP.has_t] and want_t), want_t)
+            function = fused_layer(family, bool(op[OP.has_t] and want_t), want_t, save)
         elif kind == KIND.dual:
             function = activation(family)
         elif kind in plain:

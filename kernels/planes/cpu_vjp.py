@@ -42,7 +42,7 @@ def vjp(
                 f"{name} has shape {np.shape(cotangent)}, expected that of the kernel, "
                 f"{(n, m)}"
             )
-    engine = _gradient_engine(program, x1.dtype, ntk is not None)
+    engine = gradient_engine(program, x1.dtype, ntk is not None)
     threads = threads or default_threads()
     gradients = [np.zeros(x.shape) for x in (x1, x2) if x is not None]
     for rows, cols in blocks(engine.block, n, m, x2 is None):
@@ -182,5 +182,6 @@ class GradientEngine:
 
 
 @lru_cache(maxsize=32)
-def _gradient_engine(program: Program, dtype: Any, want_t: bool) -> GradientEngine:
+def gradient_engine(program: Program, dtype: Any, want_t: bool) -> GradientEngine:
+    """The gradients of a program, compiled at the first call."""
     return GradientEngine(program, np.dtype(dtype), want_t)
