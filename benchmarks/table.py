@@ -70,12 +70,14 @@ def footer(lines: Sequence[Line]) -> str:
                 named = ("neural-tangents", "jax")
                 versions |= {f"{who} of the peer": peer[who] for who in named}
         vectors = ", ".join(f for f in machine["flags"] if f in ("avx2", "avx512f"))
+        busy = max(line["load"] for line in own)
         dirty = " with local changes" if last["dirty"] else ""
         notes.append(
             f"Run {run}: {machine['cpu']} ({machine['cores']} cores, {vectors}), "
             f"commit {last['commit'][:10]}{dirty}, "
             + ", ".join(f"{name} {version}" for name, version in versions.items())
-            + f"; medians of {last['repeats']} interleaved samples; "
+            + f"; medians of {last['repeats']} interleaved samples, "
+            f"load average up to {busy:.1f}; "
             f"`{last['command']}`."
         )
     return "\n".join(notes)

@@ -57,10 +57,7 @@ def forward_case(network: str, pixels: int) -> Case:
         contenders |= {
             "planes, 4 times the pairs": Contender(
                 partial(ours, "planes", (2 * n, 2 * m)), memory=True
-            ),
-            "planes, x2=None": Contender(
-                partial(ours, "planes", (n, n), symmetric=True), memory=True
-            ),
+            )
         }
     return Case(
         name=name,
@@ -72,6 +69,22 @@ def forward_case(network: str, pixels: int) -> Case:
         unit="pair",
         problem=problem.describe(),
         quick=pixels == 8,
+    )
+
+
+def symmetric_case(network: str, pixels: int) -> Case:
+    """All pairs of one set of images; n (n + 1) / 2 are run, and n^2 are counted."""
+    shape = (pixels, pixels, 3)
+    problem = Problem(IMAGE_NETWORKS[network](), shape, gate=(1, 2), symmetric=True)
+    (block,) = BLOCKS["planes"][pixels]
+    return Case(
+        name=f"{network}/{pixels}/symmetric",
+        reference=problem.reference,
+        reference_name="exact engine in float64",
+        contenders={"planes": Contender(partial(EngineRun, problem, "planes", block))},
+        tolerance=TOLERANCE,
+        unit="pair",
+        problem=problem.describe(),
     )
 
 
@@ -175,9 +188,10 @@ def entry_time(line: Line) -> str | None:
 
 @suite("cntk", "exact convolutional kernels against neural-tangents", table)
 def cases() -> Iterator[Case]:
-    """Six networks at three sizes, then the backward of three at 32 pixels."""
+    """Six networks at three sizes; symmetric calls and backwards at 32 pixels."""
     for pixels in PIXELS:
         for network in IMAGE_NETWORKS:
             yield forward_case(network, pixels)
+    yield symmetric_case("myrtle5-gap", PIXELS[-1])
     for network in BACKWARD:
         yield backward_case(network, PIXELS[-1])

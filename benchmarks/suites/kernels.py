@@ -30,16 +30,22 @@ class Problem:
         net: the network.
         shape: shape of one input, ``(d,)`` or ``(H, W, channels)``.
         gate: number of rows of x1 and of x2 on which results are compared.
+        symmetric: x2 is x1, and engines are called with x2=None.
     """
 
     net: Any
     shape: tuple[int, ...]
     gate: Block = (2, 2)
+    symmetric: bool = False
 
     def inputs(self, block: Block) -> tuple[np.ndarray, np.ndarray]:
         """x1 and x2, float32. Smaller blocks are the leading rows of larger ones."""
         make = images if len(self.shape) == 3 else vectors
-        return make(block[0], self.shape[0], seed=1), make(block[1], self.shape[0], 2)
+        seeds = (1, 1) if self.symmetric else (1, 2)
+        one, two = (
+            make(n, self.shape[0], s) for n, s in zip(block, seeds, strict=True)
+        )
+        return one, two
 
     def reference(self) -> np.ndarray:
         """``[2, *gate]``: NNGP and NTK by the exact engine in float64."""
@@ -53,6 +59,7 @@ class Problem:
             "input": list(self.shape),
             "get": list(GET),
             "dtype": "float32",
+            "symmetric": self.symmetric,
         }
 
 
@@ -63,28 +70,25 @@ class EngineRun(Run):
         problem: network and inputs.
         engine: "exact" or "planes".
         block: rows of x1 and of x2 in one call.
-        symmetric: call with x1 alone; its n (n + 1) / 2 pairs count as n^2.
     """
 
-    def __init__(
-        self, problem: Problem, engine: str, block: Block, symmetric: bool = False
-    ) -> None:
+    def __init__(self, problem: Problem, engine: str, block: Block) -> None:
         self.kernel = tg.ExactKernel(problem.net, engine=engine)
-        self.problem, self.block, self.symmetric = problem, block, symmetric
+        self.problem = problem
         self.x1, self.x2 = problem.inputs(block)
+        if problem.symmetric:
+            self.x2 = None
         self.amount = block[0] * block[1]
-        self.facts = {"block": list(block), "symmetric": symmetric}
+        self.facts = {"block": list(block)}
         if engine == "planes":
             self.facts |= plan_facts(problem.net, self.x1.shape)
         self._loops = 1
 
     def once(self) -> Any:
-        if self.symmetric:
-            return self.kernel(self.x1, None, GET)
         return self.kernel(self.x1, self.x2, GET)
 
     def warm(self) -> None:
-        self.kernel(self.x1[:1], None if self.symmetric else self.x2[:1], GET)
+        self.kernel(self.x1[:1], None if self.x2 is None else self.x2[:1], GET)
 
     def value(self) -> np.ndarray:
         self.warm()
