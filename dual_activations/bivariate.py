@@ -5,7 +5,7 @@ from typing import Any
 
 from array_api_compat import array_namespace
 
-from .quadrature import unit_rule
+from .quadrature import integral
 from .special import ndtr
 
 Array = Any
@@ -73,17 +73,7 @@ def _sector(b: Array, hk: Array, theta: Array) -> Array:
     b = xp.where(b < 0, -b, b)
     c1 = (4 - hk) / 8
     c2 = c1 * (12 - hk) / 16
-    nodes, weights = unit_rule(b, POINTS)
-
-    t = theta[..., None] * nodes
-    x, cosine = xp.sin(t), xp.cos(t)
-    step = -0.5 * _ratio(b[..., None], x) ** 2
-    xx, hk_ = x * x, hk[..., None]
-    series = 1 + xx * (c1[..., None] + xx * c2[..., None])
-    exact = xp.exp(step - hk_ / (1 + cosine))
-    rest = theta * xp.sum(
-        weights * (exact - xp.exp(step - hk_ / 2) * cosine * series), axis=-1
-    )
+    (rest,) = integral(_rest, POINTS, b, hk, theta, c1, c2)
 
     # i_n is the integral over x in (0, a) of exp(-hk/2 - b^2/2x^2) x^{2n}.
     a = xp.sin(theta)
@@ -93,6 +83,19 @@ def _sector(b: Array, hk: Array, theta: Array) -> Array:
     i1 = (a**3 * edge - b * b * i0) / 3
     i2 = (a**5 * edge - b * b * i1) / 5
     return rest + i0 + c1 * i1 + c2 * i2
+
+
+def _rest(
+    row: Array, b: Array, hk: Array, theta: Array, c1: Array, c2: Array
+) -> tuple[Array]:
+    """The integrand at the angle t = node theta, less its expansion in x = sin t."""
+    xp = array_namespace(b, hk, theta)
+    t = row[0] * theta
+    x, cosine = xp.sin(t), xp.cos(t)
+    step = -0.5 * _ratio(b, x) ** 2
+    exact = xp.exp(step - hk / (1 + cosine))
+    expansion = 1 + x * x * (c1 + x * x * c2)
+    return (row[1] * theta * (exact - xp.exp(step - hk / 2) * cosine * expansion),)
 
 
 def _ratio(b: Array, x: Array) -> Array:

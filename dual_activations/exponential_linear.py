@@ -10,7 +10,7 @@ from .base import Activation, Array
 from .moments import angle, safe_divide, safe_sqrt
 from .parameters import freeze, real
 from .polar import SMALL, any_small, small_moments
-from .wedge import mills_ratio, scaled_wedge
+from .wedge import mills_decline, mills_ratio, scaled_wedge
 
 
 @dataclass(frozen=True)
@@ -25,8 +25,8 @@ class ExponentialLinear(Activation):
         E[u_+ v_+] = (\sqrt{pq} \sin\theta + (\pi - \theta) c) / 2 \pi, \\
         E[1(u > 0) e^v 1(v < 0)] &= M(\sqrt q) / \sqrt{8 \pi}
             - B(\sqrt q, \pi/2 - \theta) = P, \\
-        E[u_+ (e^v - 1) 1(v < 0)] &= \sqrt p \left[ M(\sqrt q \sin\theta) / 2 \pi
-            - 1 / \sqrt{8 \pi} \right] + c P, \\
+        E[u_+ (e^v - 1) 1(v < 0)] &= c P - \sqrt p \left[ M(0)
+            - M(\sqrt q \sin\theta) \right] / 2 \pi, \\
         E[e^u 1(u, v < 0)] &= M(\sqrt p) / \sqrt{8 \pi} + B(\sqrt p, \pi/2 - \theta), \\
         E[e^{u + v} 1(u, v < 0)] &= B(R, \psi_u) + B(R, \psi_v),
 
@@ -76,17 +76,15 @@ class ExponentialLinear(Activation):
         # f(x) = g(r x) with slope a / r above zero.
         a, b, rr = self.a / self.r, self.b, self.r**2
         p, q, c = rr * p, rr * q, rr * c
-        theta, sine = angle(p, q, c)
-        same = (pi - theta) / (2 * pi)
-        mixed_uv, step_uv, one_v = _opposite(p, q, c, theta)
-        mixed_vu, step_vu, one_u = _opposite(q, p, c, theta)
-        both = _both_negative(p, q, theta, same)
-        mixed, below = mixed_uv + mixed_vu, both - one_u - one_v + same
+        pair = _Pair(p, q, c)
+        mixed_uv, step_uv, one_v = pair.opposite(p, q)
+        mixed_vu, step_vu, one_u = pair.opposite(q, p)
+        both = pair.both_negative()
+        mixed, below = mixed_uv + mixed_vu, both - one_u - one_v + pair.same
         if any_small(p, q):
-            mixed, below = _refined(p, q, theta, mixed, below)
-        linear = sine / (2 * pi) + same * c
-        value = a * a * linear + a * b * mixed + b * b * below
-        slope = a * a * same + a * b * (step_uv + step_vu) + b * b * both
+            mixed, below = _refined(p, q, pair.theta, mixed, below)
+        value = a * a * pair.linear + a * b * mixed + b * b * below
+        slope = a * a * pair.same + a * b * (step_uv + step_vu) + b * b * both
         return value, rr * slope
 
 
@@ -158,30 +156,51 @@ class Celu(ExponentialLinear):
         freeze(self, alpha=alpha, b=alpha, r=1 / alpha)
 
 
-def _opposite(p: Array, q: Array, c: Array, theta: Array) -> tuple[Array, ...]:
-    """E[u_+ (e^v - 1) 1(v < 0)], E[1(u > 0) e^v 1(v < 0)] and E[e^v 1(u, v < 0)]."""
-    xp = array_namespace(p, q, c)
-    sin, cos = xp.sin(theta), xp.cos(theta)
-    root = safe_sqrt(q)
-    half = mills_ratio(root) / sqrt(8 * pi)
-    wedge = scaled_wedge(root, cos, sin)
-    step = half - wedge
-    mixed = mills_ratio(root * sin) / (2 * pi) - 1 / sqrt(8 * pi)
-    return safe_sqrt(p) * mixed + c * step, step, half + wedge
+class _Pair:
+    """(u, v) ~ N(0, [[p, c], [c, q]]), its angle and its moments over quadrants."""
 
+    def __init__(self, p: Array, q: Array, c: Array) -> None:
+        xp = array_namespace(p, q, c)
+        self.u, self.v, self.c = safe_sqrt(p), safe_sqrt(q), c
+        self.theta, sine = angle(p, q, c)
+        # pi - theta would have lost the digits of a small supplement.
+        supplement, _ = angle(p, q, -c)
+        self.same = supplement / (2 * pi)
+        self.linear = sine / (2 * pi) + self.same * c
+        uv = self.u * self.v
+        one = xp.ones_like(uv + c)
+        self.cos = safe_divide(c, uv)
+        self.sin = xp.where(uv > 0, safe_divide(sine, uv), one)
+        obtuse = self.cos < 0
+        acute = 1 - xp.where(obtuse, self.cos, -self.cos)
+        # Of nearly opposite vectors, 1 + cos is only consistent with sin like this.
+        self.one_plus_cos = xp.where(obtuse, self.sin**2 / acute, 1 + self.cos)
 
-def _both_negative(p: Array, q: Array, theta: Array, same: Array) -> Array:
-    """E[e^{u + v} 1(u, v < 0)]."""
-    xp = array_namespace(p, q, theta)
-    sin, cos = xp.sin(theta), xp.cos(theta)
-    u, v = safe_sqrt(p), safe_sqrt(q)
-    r = safe_sqrt((u + v * cos) ** 2 + (v * sin) ** 2)
-    moved = r > 0
-    wedges = [
-        scaled_wedge(r, safe_divide(x + y * cos, r), safe_divide(y * sin, r))
-        for x, y in ((u, v), (v, u))
-    ]
-    return xp.where(moved, wedges[0] + wedges[1], same)
+    def opposite(self, p: Array, q: Array) -> tuple[Array, Array, Array]:
+        """E[u_+ (e^v - 1) 1(v < 0)], E[1(u > 0) e^v 1(v < 0)] and E[e^v 1(u, v < 0)].
+
+        The variances are p and q in the order of u and v.
+        """
+        u, v = safe_sqrt(p), safe_sqrt(q)
+        half = mills_ratio(v) / sqrt(8 * pi)
+        wedge = scaled_wedge(v, self.cos, self.sin)
+        step = half - wedge
+        decline = mills_decline(v * self.sin) / (2 * pi)
+        return self.c * step - u * decline, step, half + wedge
+
+    def both_negative(self) -> Array:
+        """E[e^{u + v} 1(u, v < 0)]."""
+        u, v = self.u, self.v
+        along_u, along_v = (
+            (u - v) + v * self.one_plus_cos,
+            (v - u) + u * self.one_plus_cos,
+        )
+        r = safe_sqrt(along_u**2 + (v * self.sin) ** 2)
+        both = scaled_wedge(r, safe_divide(along_u, r), safe_divide(v * self.sin, r))
+        both = both + scaled_wedge(
+            r, safe_divide(along_v, r), safe_divide(u * self.sin, r)
+        )
+        return array_namespace(r).where(r > 0, both, self.same)
 
 
 def _refined(

@@ -15,7 +15,7 @@ from array_api_compat import array_namespace
 
 from .backends import backend_of
 from .moments import safe_sqrt
-from .quadrature import gauss, legendre, unit_rule
+from .quadrature import gauss, integral, legendre
 
 Array = Any
 RADII, DIRECTIONS = 8, 12
@@ -33,28 +33,26 @@ def small_moments(p: Array, q: Array, theta: Array) -> tuple[Array, Array]:
     >>> bool(mixed == 0), bool(np.isclose(both, one / 2, rtol=1e-9))
     (True, True)
     """
-    xp = array_namespace(p, q, theta)
-    u, v = (safe_sqrt(a)[..., None] for a in (p, q))
-    nodes, weights = unit_rule(theta, DIRECTIONS)
-
-    def directions(opening: Array) -> tuple[Array, Array]:
-        x = opening[..., None] * nodes
-        return xp.sin(x), xp.sin(opening[..., None] - x)
-
-    (a, b), (a2, b2) = directions(theta), directions(pi - theta)
-    mixed, both = 0 * u * v * a, 0 * u * v * a
-    for r, w in zip(*_radii(), strict=True):
-
-        def decay(size: Array, r: float = r) -> Array:
-            return xp.expm1(-r * size) / r
-
-        # The wedge between u > 0 and v < 0 is the mirror image of its counterpart.
-        mixed = mixed + w * (u * a * decay(v * b) + v * a * decay(u * b))
-        both = both + w * decay(u * a2) * decay(v * b2)
-    return (
-        theta / (2 * pi) * xp.sum(weights * mixed, axis=-1),
-        (pi - theta) / (2 * pi) * xp.sum(weights * both, axis=-1),
+    mixed, both = integral(
+        _direction, DIRECTIONS, safe_sqrt(p), safe_sqrt(q), theta, pi - theta
     )
+    return theta / (2 * pi) * mixed, (pi - theta) / (2 * pi) * both
+
+
+def _direction(
+    row: Array, u: Array, v: Array, theta: Array, rest: Array
+) -> tuple[Array, Array]:
+    """Both moments on one ray inside of their quadrants."""
+    xp = array_namespace(u, v, theta)
+    a, b = u * xp.sin(row[0] * theta), v * xp.sin((1 - row[0]) * theta)
+    # Mirrored, the quadrant u < 0 < v runs through the same directions backwards.
+    a_, b_ = u * xp.sin((1 - row[0]) * theta), v * xp.sin(row[0] * theta)
+    below_u, below_v = u * xp.sin(row[0] * rest), v * xp.sin((1 - row[0]) * rest)
+    mixed, both = 0 * a * b, 0 * a * b
+    for r, w in zip(*_radii(), strict=True):
+        mixed = mixed + w / r * (a * xp.expm1(-r * b) + b_ * xp.expm1(-r * a_))
+        both = both + w / r**2 * xp.expm1(-r * below_u) * xp.expm1(-r * below_v)
+    return row[1] * mixed, row[1] * both
 
 
 def any_small(p: Array, q: Array) -> bool:

@@ -4,6 +4,7 @@ A rule of panels is exact for piecewise functions whose breaks are edges of pane
 Gauss-Hermite converges only as 1 / n on a kink and is left to smooth functions.
 """
 
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
@@ -62,14 +63,20 @@ def gauss(x: np.ndarray, w: np.ndarray, points: int) -> tuple[np.ndarray, np.nda
     return nodes, np.sum(w) * vectors[0] ** 2
 
 
-def unit_rule(like: Array, points: int) -> tuple[Array, Array]:
-    """``legendre`` as arrays of the library, dtype and device of ``like``. Single
-    precision takes half of the points, which is as exact as it can be."""
-    xp = array_namespace(like)
-    single = xp.finfo(like.dtype).bits == 32
-    x, w = legendre((points + 1) // 2 if single else points)
-    constant = backend_of(like).constant
-    return constant(x, like), constant(w, like)
+def integral(term: Callable, points: int, *arrays: Array) -> tuple[Array, ...]:
+    r"""The sum over Gauss-Legendre nodes of ``term((x, w), *arrays)``, memory-flat.
+
+    With w f(x) as the term it is :math:`\int_0^1 f`, for each entry of the arrays.
+
+    ``term`` is a function of a module that gives a tuple of arrays. Single precision
+    takes half of the points, which is as exact as it can be.
+    """
+    xp = array_namespace(*arrays)
+    if xp.finfo(arrays[0].dtype).bits == 32:
+        points = (points + 1) // 2
+    backend = backend_of(arrays[0])
+    rows = backend.constant(np.stack(legendre(points), axis=-1), arrays[0])
+    return backend.total(term, rows, arrays)
 
 
 def _frozen(a: np.ndarray) -> np.ndarray:

@@ -233,11 +233,11 @@ def _gate_pair(row: Array, p: Array, q: Array, c: Array, det: Array) -> tuple:
     weight = row[0] / (2 * pi)
     t = xp.atan2(c, root)
     # Ratios first: products of four variances overflow.
-    pp, qq = p / (p + a), q / (q + b)
-    cc = (c / (p + a)) * (c / (q + b))
-    value = c * t + pp * qq * root + a * b * cc / root
-    turn = 2 * (a / (p + a)) * (b / (q + b)) - pp * qq + a * b * cc / root**2
-    return weight * value, weight * (t + (c / root) * (1 + turn))
+    pa, qb = p + a, q + b
+    cc = a * b * (c / pa) * (c / qb) / root
+    value = c * t + (p / pa) * (q / qb) * root + cc
+    turn = a / pa + (p / pa) * (b / qb) + 2 * (a / pa) * (b / qb) + cc / root
+    return weight * value, weight * (t + (c / root) * turn)
 
 
 def _bump_pair(row: Array, p: Array, q: Array, c: Array, det: Array) -> tuple:
@@ -246,7 +246,8 @@ def _bump_pair(row: Array, p: Array, q: Array, c: Array, det: Array) -> tuple:
     linear = 1 + a * p + b * q
     curved = a * b * det
     d = linear + xp.where(curved > -linear / 2, curved, xp.zeros_like(curved))
-    power = row[0] / (d * xp.sqrt(d))
+    root = 1 / xp.sqrt(d)
+    power = row[0] * root * root * root
     return c * power, power * (1 + 3 * a * b * (c / d) * c)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from array_api_compat import array_namespace
 
-from .quadrature import unit_rule
+from .quadrature import integral
 from .special import erf
 
 Array = Any
@@ -29,9 +29,20 @@ def mills_ratio(r: Array) -> Array:
     """
     xp = array_namespace(r)
     reach = 2 * NOTHING / (xp.sqrt(r * r + 2 * NOTHING) + r)
-    nodes, weights = unit_rule(r, POINTS)
-    z = reach[..., None] * nodes
-    return reach * xp.sum(weights * xp.exp(-z * (r[..., None] + z / 2)), axis=-1)
+    return reach * integral(_decay, POINTS, r, reach)[0]
+
+
+def mills_decline(r: Array) -> Array:
+    r"""M(0) - M(R), accurate also for small R.
+
+    >>> import numpy as np
+    >>> bool(np.isclose(mills_decline(np.asarray(1e-9)), 1e-9, rtol=1e-8))
+    True
+    """
+    xp = array_namespace(r)
+    near = r < 1
+    (small,) = integral(_rise, POINTS, xp.where(near, r, xp.ones_like(r)))
+    return xp.where(near, small, sqrt(pi / 2) - mills_ratio(r))
 
 
 def scaled_wedge(r: Array, sine: Array, cosine: Array) -> Array:
@@ -63,10 +74,26 @@ def scaled_wedge(r: Array, sine: Array, cosine: Array) -> Array:
     steep = xp.where(sine > cosine, xp.ones_like(sine), xp.zeros_like(sine))
     drift = r * cosine
     reach = 2 * NOTHING / (xp.sqrt(drift * drift + NOTHING) + drift)
-    nodes, weights = unit_rule(reach, POINTS)
-    w = reach[..., None] * nodes
-    density = xp.exp(-w * (drift[..., None] + w * cosine[..., None] ** 2 / 2))
-    inside = erf(w * (sine[..., None] / sqrt(2))) - steep[..., None]
-    integral = cosine * reach * xp.sum(weights * density * inside, axis=-1)
-    wedge = (steep * mills_ratio(r) + integral) / sqrt(8 * pi)
+    rest = integral(_decay_times_error, POINTS, drift, reach, sine, cosine, steep)[0]
+    wedge = (steep * mills_ratio(r) + cosine * reach * rest) / sqrt(8 * pi)
     return xp.where(flip, -wedge, wedge)
+
+
+def _decay(row: Array, r: Array, reach: Array) -> tuple[Array]:
+    z = row[0] * reach
+    return (row[1] * array_namespace(r).exp(-z * (r + z / 2)),)
+
+
+def _rise(row: Array, r: Array) -> tuple[Array]:
+    z = row[0] * sqrt(2 * NOTHING)
+    weight = row[1] * sqrt(2 * NOTHING)
+    xp = array_namespace(r)
+    return (-weight * xp.exp(-(z * z) / 2 + 0 * r) * xp.expm1(-r * z),)
+
+
+def _decay_times_error(
+    row: Array, drift: Array, reach: Array, sine: Array, cosine: Array, steep: Array
+) -> tuple[Array]:
+    w = row[0] * reach
+    density = array_namespace(w).exp(-w * (drift + w * cosine**2 / 2))
+    return (row[1] * density * (erf(w * (sine / sqrt(2))) - steep),)

@@ -1,6 +1,7 @@
 """JAX: also inside ``jit``, ``grad`` and ``vmap``."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
@@ -37,11 +38,13 @@ def matmul(a: Array, b: Array) -> Array:
     return jnp.matmul(a, b, precision=jax.lax.Precision.HIGHEST)
 
 
+@partial(jax.jit, static_argnums=0)
 def total(
     term: Callable[..., tuple[Array, ...]], constants: Array, arrays: tuple[Array, ...]
 ) -> tuple[Array, ...]:
-    """The sum of ``term(row, *arrays)`` over the rows of ``constants``: one compiled
-    loop, whose terms are computed again for the gradient."""
+    """The sum of ``term(row, *arrays)`` over the rows of ``constants``: one loop, whose
+    terms are computed again for the gradient. It is compiled once for each term, which
+    should therefore be a function of a module."""
 
     @jax.checkpoint
     def add(sums: tuple[Array, ...], row: Array) -> tuple[tuple[Array, ...], None]:
