@@ -170,6 +170,12 @@ class Engine:
         program, model = self._model(k, x1, x1 if x2 is None else x2)
         n = self.function.size(x1)
         m = n if x2 is None else self.function.size(x2)
+        if method == "ntk_vp" and not model.forward_mode:
+            raise TypeError(
+                "method 'ntk_vp' needs Jacobian-vector products, which a custom_vjp in "
+                "the function does not have; use method='structured', which runs in "
+                "reverse mode"
+            )
         method, blocks = plan(model, method, split, n, m, x2 is None, memory)
         return method, blocks, program, model
 

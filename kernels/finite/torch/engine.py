@@ -188,9 +188,13 @@ class Engine:
         n = self._size(x1)
         m = n if x2 is None else self._size(x2)
         chosen, blocks = plan(model, method, split, n, m, x2 is None, memory)
-        if method == "auto" and chosen == "ntk_vp" and not has_forward_mode(
-            self.function, self._some(x1, 1)
-        ):
+        if chosen == "ntk_vp" and not has_forward_mode(self.function, x1):
+            if method == "ntk_vp":
+                raise TypeError(
+                    "method 'ntk_vp' needs Jacobian-vector products, which an operation "
+                    "of the function does not have (flash attention, custom autograd "
+                    "functions); use method='structured', which runs in reverse mode"
+                )
             model = replace(model, forward_mode=False)
             chosen, blocks = plan(model, method, split, n, m, x2 is None, memory)
         return chosen, blocks, model

@@ -93,7 +93,7 @@ def sample_rows(
             out = tensors(fn(live, one))[k]
         rows = sweep(out, list(live.values()), basis, out_axis)
         for name, g in zip(names, rows, strict=True):
-            found[name].append(g.flatten(1).detach())
+            found[name].append(g.reshape(g.shape[0], -1).detach())
     return {name: torch.stack(parts) for name, parts in found.items()}
 
 
@@ -152,9 +152,7 @@ def has_forward_mode(fn: Any, x: Any) -> bool:
     still = {name: torch.zeros_like(p) for name, p in trained.items()}
     try:
         with quiet():
-            torch.func.jvp(
-                lambda p: tuple(tensors(fn(p, x))), (trained,), (still,)
-            )
+            torch.func.jvp(lambda p: tuple(tensors(fn(p, x))), (trained,), (still,))
     except (RuntimeError, NotImplementedError):
         return False
     return True
