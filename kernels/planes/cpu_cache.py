@@ -18,7 +18,7 @@ from numba.core.sigutils import normalize_signature
 
 def _digest() -> str:
     here = Path(__file__).parent
-    names = ("encoding.py", "families.py", "schedule.py")
+    names = ("dense_plan.py", "encoding.py", "families.py", "schedule.py")
     files = [*sorted(here.glob("cpu*.py")), *(here / name for name in names)]
     return sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from .cpu import NAMES, check
 from .cpu_dense_ops import Place, addresses
 from .cpu_dense_rows import forward_rows
 from .cpu_lanes import LANES
@@ -16,7 +17,6 @@ from .cpu_workers import default_threads, share
 from .dense_plan import PAR, RECTIFIED, Plan
 from .program import Program
 
-NAMES = ("nngp", "ntk")
 SINGLE, DOUBLE = np.dtype(np.float32), np.dtype(np.float64)
 # Rows and columns of a block at most, and bytes that its rows and columns may take.
 ROWS, COLUMNS, BLOCK_BYTES = 256, 2048, 8 << 20
@@ -238,6 +238,7 @@ def kernel(
         ``[n, m]`` in the dtype of the inputs; a tuple of them if ``get`` is one.
     """
     names = (get,) if isinstance(get, str) else tuple(get)
+    check(program, x1, x2, names)
     engine = engine_for(program, x1.dtype)
     shape = (len(x1), len(x1 if x2 is None else x2))
     K = np.empty(shape, x1.dtype)

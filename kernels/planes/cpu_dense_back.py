@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from ...dual_activations import Activation
+from .cpu import check
 from .cpu_dense import SHARE, DenseEngine, Side, Sweep, engine_for
 from .cpu_dense_ops import addresses
 from .cpu_dense_rows import backward_rows, near_gradients
@@ -29,26 +30,28 @@ LISTED = 4096
 FEATURES = 1024
 
 
-def kernel_vjp(
+def vjp(
     program: Program,
     x1: np.ndarray,
     x2: np.ndarray | None,
-    nngp_bar: np.ndarray | None,
-    ntk_bar: np.ndarray | None,
+    nngp: np.ndarray | None = None,
+    ntk: np.ndarray | None = None,
     threads: int | None = None,
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """Gradients in x1 and x2 of sum(nngp * nngp_bar) + sum(ntk * ntk_bar).
+    """Gradients of sum(nngp * K) + sum(ntk * Theta) with respect to x1 and x2.
 
     Memory beyond inputs, cotangents and results does not grow with rows or depth.
 
     Args:
         program, x1, x2, threads: as of ``kernel``.
-        nngp_bar, ntk_bar: cotangents ``[n, m]``, None for zero.
+        nngp, ntk: cotangents ``[n, m]``, None for zero.
 
     Returns:
         Gradients in the shapes and the dtype of x1 and x2; None for x2 None, when x1
         has all of it.
     """
+    given = {"nngp": nngp, "ntk": ntk}
+    check(program, x1, x2, tuple(name for name, c in given.items() if c is not None))
     engine = engine_for(program, x1.dtype)
     threads = threads or default_threads()
     g1 = np.zeros_like(x1, order="C")
@@ -56,7 +59,7 @@ def kernel_vjp(
     for right, lefts in engine.blocks(x1, x2):
         for left in lefts:
             part = right.after(left.rows.start) if x2 is None else right
-            bars = [_block(bar, left, part, x2 is None) for bar in (nngp_bar, ntk_bar)]
+            bars = [_block(bar, left, part, x2 is None) for bar in (nngp, ntk)]
             one, two = _Block(engine, left, part).gradients(bars, threads)
             g1[left.rows] += one
             (g1 if g2 is None else g2)[part.rows] += two

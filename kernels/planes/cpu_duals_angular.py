@@ -8,7 +8,6 @@ from math import pi
 
 import numpy as np
 
-
 from ...dual_activations.polynomials import power_coefficients
 from .cpu_arccosine import angle_ratio
 from .cpu_lanes import fma, inner, larger, load, smaller, splat, sqrt, where_less

@@ -2,7 +2,6 @@ r"""Duals of smooth activations in closed form, on lanes; see ``cpu_duals.py``."
 
 from math import pi
 
-
 from .cpu_lanes import fma, inner, load, magnitude, splat, sqrt, where_less
 from .cpu_special import arcsin, exp, exp_minus_1
 

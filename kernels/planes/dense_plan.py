@@ -81,8 +81,8 @@ class Plan:
         values: how many values there are.
         maps, slots: how many maps and how many sums; the last of both is the result's,
             the last but one slot that of the inputs.
-        exact: whether float32 keeps e accurate. After a smooth dual it is a difference;
-            that matters only where an angle is taken again.
+        exact: whether float32 keeps e accurate. After any dual but a rectifier's it is
+            a difference; that matters only where an angle is taken again.
     """
 
     def __init__(self, program: Program) -> None:
@@ -148,13 +148,10 @@ class Plan:
         return ops, parameters
 
     def _is_exact(self) -> bool:
-        kinked = (Family.RECTIFIER, Family.SIGN, Family.STEP)
-        rounded = False
-        for item in self.items:
-            if item.dual and rounded and item.dual.family in kinked:
-                return False
-            rounded = rounded or bool(item.dual and item.dual.family not in kinked)
-        return True
+        kinked = (Family.RECTIFIER, *_JUMPS)
+        duals = [item.dual.family for item in self.items if item.dual]
+        smooth = [n for n, family in enumerate(duals) if family != Family.RECTIFIER]
+        return not smooth or not any(f in kinked for f in duals[smooth[0] + 1 :])
 
     def variances(self, p: np.ndarray) -> list[np.ndarray]:
         """The variance of every value, from those of the inputs, float64 ``[n]``."""
