@@ -5,9 +5,13 @@ import sys
 from pathlib import Path
 
 from . import suites  # noqa: F401  (registers them)
-from .registry import SUITES, Suite
+from .machine import load
+from .registry import SUITES, Case, Suite
 from .results import DIRECTORY, append, latest, read
 from .runner import Failure, Options, new_run, run_case, to_stderr
+
+# A neighbour on one of two cores was seen to put both of our threads on the other.
+BUSY = 0.5
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -32,8 +36,10 @@ def main(argv: list[str] | None = None) -> int:
     return _measure(chosen, cases, options, path)
 
 
-def _measure(chosen: Suite, cases: list, options: Options, path: Path) -> int:
+def _measure(chosen: Suite, cases: list[Case], options: Options, path: Path) -> int:
     run_id, failures, lines = new_run(), [], []
+    if load() > BUSY:
+        to_stderr(f"load average {load()}: something else runs, times will be off")
     for i, case in enumerate(cases, 1):
         to_stderr(f"{case.name} ({i} of {len(cases)})")
         try:
