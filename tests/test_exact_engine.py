@@ -1,5 +1,7 @@
 """The exact engine: symmetry, edge inputs, shapes, and what it needs to track."""
 
+from functools import partial
+
 import jax
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from tangency.kernels.exact import covariances
 from tangency.kernels.layers.needs import needs_pairs
 
 W = 2**0.5
+exact = partial(tg.ExactKernel, engine="exact")
 FC = tg.serial(tg.Dense(64, W, 0.1), tg.Relu(), tg.Dense(64, W, 0.1), tg.Relu())
 FC = tg.serial(FC, tg.Dense(1))
 DEEP = tg.serial(tg.repeat(tg.serial(tg.Dense(8, W), tg.Relu()), 100), tg.Dense(1))
@@ -48,7 +51,7 @@ NETS |= {"gap": (GAP, (5, 4, 3)), "flat": (FLAT, (5, 4, 3))}
 def test_edge_inputs_give_finite_symmetric_psd_kernels(name, dtype):
     net, shape = NETS[name]
     x = edge_rows(shape).astype(dtype)
-    for kernel in tg.ExactKernel(net)(x):
+    for kernel in exact(net)(x):
         assert np.all(np.isfinite(kernel))
         assert np.array_equal(kernel, kernel.T)
         # Norms differ by 1e12, so the matrix is scaled to unit diagonal first.
@@ -64,7 +67,7 @@ def test_edge_inputs_give_finite_gradients_on_torch(name, dtype):
     net, shape = NETS[name]
     x = torch.tensor(edge_rows(shape).astype(dtype), requires_grad=True)
     y = torch.tensor(edge_rows(shape).astype(dtype), requires_grad=True)
-    for kernels in (tg.ExactKernel(net)(x, y), tg.ExactKernel(net)(x)):
+    for kernels in (exact(net)(x, y), exact(net)(x)):
         x.grad = y.grad = None
         sum(torch.log1p(k.abs()).sum() for k in kernels).backward()
         assert torch.isfinite(x.grad).all()
@@ -77,7 +80,7 @@ def test_edge_inputs_give_finite_gradients_on_jax(name):
     x = jax.numpy.asarray(edge_rows(shape).astype(np.float32))
 
     def loss(x, y):
-        return sum(jax.numpy.log1p(abs(k)).sum() for k in tg.ExactKernel(net)(x, y))
+        return sum(jax.numpy.log1p(abs(k)).sum() for k in exact(net)(x, y))
 
     for gradient in jax.jit(jax.grad(loss, (0, 1)))(x, x):
         assert gradient.dtype == np.float32
@@ -96,7 +99,7 @@ def test_float32_near_duplicates_agree_with_float64_in_value_and_gradient(depth,
     results = []
     for dtype in (torch.float32, torch.float64):
         a = torch.tensor(x, dtype=dtype, requires_grad=True)
-        kernel = tg.ExactKernel(net)(a, torch.tensor(y, dtype=dtype), "ntk")
+        kernel = exact(net)(a, torch.tensor(y, dtype=dtype), "ntk")
         kernel.diagonal().sum().backward()
         results.append((kernel.detach().numpy(), a.grad.numpy()))
     (value, gradient), (value64, gradient64) = results
@@ -109,9 +112,7 @@ def test_jax_float32_gradients_agree_with_float64_without_x64():
     y = x[:3] + np.float32(1e-4)
 
     def gradients(x, y):
-        return jax.grad(lambda a, b: tg.ExactKernel(FC)(a, b, "ntk").sum(), (0, 1))(
-            x, y
-        )
+        return jax.grad(lambda a, b: exact(FC)(a, b, "ntk").sum(), (0, 1))(x, y)
 
     single = gradients(jax.numpy.asarray(x), jax.numpy.asarray(y))
     with jax.enable_x64(True):
@@ -124,7 +125,7 @@ def test_jax_float32_gradients_agree_with_float64_without_x64():
 
 def test_jax_second_derivatives_and_vmap_work():
     x = jax.numpy.asarray(np.random.default_rng(3).standard_normal((3, 5)), "float32")
-    kernel = tg.ExactKernel(tg.serial(tg.Dense(8), tg.Relu(), tg.Dense(1)))
+    kernel = exact(tg.serial(tg.Dense(8), tg.Relu(), tg.Dense(1)))
     rows = jax.vmap(lambda row: kernel(row[None], x, "ntk")[0])(x)
     np.testing.assert_allclose(rows, kernel(x, x, "ntk"), rtol=1e-6)
     hessian = jax.jacrev(jax.grad(lambda row: kernel(row[None], x, "ntk").sum()))(x[0])
@@ -134,7 +135,7 @@ def test_jax_second_derivatives_and_vmap_work():
 
 def test_torch_func_transforms_work():
     x = torch.tensor(np.random.default_rng(3).standard_normal((3, 5)))
-    kernel = tg.ExactKernel(FC)
+    kernel = exact(FC)
     rows = torch.func.vmap(lambda row: kernel(row[None], x, "ntk")[0])(x)
     torch.testing.assert_close(rows, kernel(x, x, "ntk"))
     gradient = torch.func.grad(lambda row: kernel(row[None], x, "ntk").sum())(x[0])
@@ -145,7 +146,7 @@ def test_torch_gradients_equal_finite_differences():
     x = torch.tensor(np.random.default_rng(4).standard_normal((2, 4, 3, 2)))
     y = torch.tensor(np.random.default_rng(5).standard_normal((1, 4, 3, 2)))
     for net in (GAP, FLAT):
-        kernel = tg.ExactKernel(net)
+        kernel = exact(net)
         args = (x.requires_grad_(), y.requires_grad_())
         assert torch.autograd.gradcheck(lambda a, b, k=kernel: tuple(k(a, b)), args)
 
@@ -153,8 +154,8 @@ def test_torch_gradients_equal_finite_differences():
 @pytest.mark.parametrize("get", ["nngp", "ntk", ("ntk",), ("ntk", "nngp")])
 def test_get_selects_the_kernels(get):
     x = np.random.default_rng(0).standard_normal((3, 5))
-    both = tg.ExactKernel(FC)(x)
-    some = tg.ExactKernel(FC)(x, get=get)
+    both = exact(FC)(x)
+    some = exact(FC)(x, get=get)
     if isinstance(get, str):
         assert np.array_equal(some, getattr(both, get))
     else:
@@ -167,7 +168,7 @@ def test_get_selects_the_kernels(get):
 def test_a_symmetric_call_equals_the_rectangular_one():
     for net, shape in NETS.values():
         x = np.random.default_rng(6).standard_normal((4, *shape))
-        kernel = tg.ExactKernel(net)
+        kernel = exact(net)
         for a, b in zip(kernel(x), kernel(x, x.copy()), strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-12)
 
@@ -178,9 +179,9 @@ def test_spatial_results_have_axes_n_m_height_width_height_width():
     y = np.random.default_rng(8).standard_normal((3, 4, 6, 3))
     for depth in (1, 2):
         net = tg.repeat(conv(filter_shape=(3, 1)), depth)
-        nngp = tg.ExactKernel(net)(x, y, "nngp")
+        nngp = exact(net)(x, y, "nngp")
         assert nngp.shape == (2, 3, 4, 6, 4, 6)
-        own = tg.ExactKernel(net)(x, get="nngp")
+        own = exact(net)(x, get="nngp")
         np.testing.assert_array_equal(own, own.transpose(1, 0, 4, 5, 2, 3))
 
 
@@ -199,7 +200,7 @@ def test_a_convolution_sums_over_its_filter(h, w, padding, taps, strides):
     net = tg.Conv(4, taps, strides, padding, W_std=1.3, b_std=0.2)
     patches = _patches(x, taps, strides, padding)
     k = np.einsum("nabf,mcdf->nmabcd", patches, patches) / patches.shape[-1]
-    nngp = tg.ExactKernel(tg.serial(net))(x, get="nngp")
+    nngp = exact(tg.serial(net))(x, get="nngp")
     np.testing.assert_allclose(nngp, 1.3**2 * k + 0.2**2, rtol=1e-12, atol=1e-12)
 
 
@@ -240,18 +241,18 @@ def test_only_equal_pixels_are_tracked_where_the_readout_needs_no_more():
     full = covariances(tg.serial(*flat.layers[:-1]), x, None, True)
     assert full.full
     mean = np.einsum("nmabab->nm", full.nngp) / 36
-    np.testing.assert_allclose(tg.ExactKernel(flat)(x, get="nngp"), mean, rtol=1e-12)
+    np.testing.assert_allclose(exact(flat)(x, get="nngp"), mean, rtol=1e-12)
 
 
 def test_dropout_takes_the_fraction_dropped_and_acts_on_equal_units_only():
     x = np.random.default_rng(10).standard_normal((3, 5))
     body = tg.serial(tg.Dense(8, W), tg.Relu())
-    plain = tg.ExactKernel(body)(x)
-    dropped = tg.ExactKernel(tg.serial(body, tg.Dropout(0.25)))(x)
+    plain = exact(body)(x)
+    dropped = exact(tg.serial(body, tg.Dropout(0.25)))(x)
     factor = 1 + np.eye(3) * (1 / 0.75 - 1)
     for a, b in zip(dropped, plain, strict=True):
         np.testing.assert_allclose(a, b * factor, rtol=1e-14)
-    test = tg.ExactKernel(tg.serial(body, tg.Dropout(0.25, mode="test")))(x)
+    test = exact(tg.serial(body, tg.Dropout(0.25, mode="test")))(x)
     np.testing.assert_array_equal(test.ntk, plain.ntk)
 
 
@@ -259,23 +260,23 @@ def test_dropout_may_come_first():
     # The predecessor raised IndexError here.
     x = np.random.default_rng(10).standard_normal((3, 5))
     net = tg.serial(tg.Dropout(0.5), tg.Dense(4))
-    nngp = tg.ExactKernel(net)(x, get="nngp")
+    nngp = exact(net)(x, get="nngp")
     np.testing.assert_allclose(np.diag(nngp), 2 * (x**2).mean(1), rtol=1e-14)
 
 
 def test_layer_norm_gives_unit_variance_over_channels_and_pixels():
     x = np.random.default_rng(11).standard_normal((2, 4, 5, 3))
-    pixels = tg.ExactKernel(tg.serial(conv(), tg.LayerNorm()))(x, get="nngp")
+    pixels = exact(tg.serial(conv(), tg.LayerNorm()))(x, get="nngp")
     np.testing.assert_allclose(np.einsum("nnabab->nab", pixels), 1, rtol=1e-9)
     net = tg.serial(conv(), tg.LayerNorm((1, 2, 3)))
-    images = tg.ExactKernel(net)(x, get="nngp")
+    images = exact(net)(x, get="nngp")
     np.testing.assert_allclose(np.einsum("nnabab->n", images) / 20, 1, rtol=1e-9)
 
 
 def test_results_do_not_depend_on_the_batch():
     for net, shape in NETS.values():
         x = np.random.default_rng(12).standard_normal((5, *shape))
-        kernel = tg.ExactKernel(net)
+        kernel = exact(net)
         whole = kernel(x, x[:3], "ntk")
         parts = [kernel(x[i : i + 1], x[:3], "ntk") for i in range(5)]
         np.testing.assert_allclose(whole, np.concatenate(parts), rtol=1e-12)
@@ -288,16 +289,16 @@ def test_a_residual_block_may_end_in_an_activation():
     net = tg.serial(
         tg.Dense(8), tg.FanOut(2), tg.parallel(branch, tg.Identity()), tg.FanInSum()
     )
-    total = tg.ExactKernel(net)(x)
-    left = tg.ExactKernel(tg.serial(tg.Dense(8), branch))(x)
-    right = tg.ExactKernel(tg.serial(tg.Dense(8)))(x)
+    total = exact(net)(x)
+    left = exact(tg.serial(tg.Dense(8), branch))(x)
+    right = exact(tg.serial(tg.Dense(8)))(x)
     for a, b, c in zip(total, left, right, strict=True):
         np.testing.assert_allclose(a, b + c, rtol=1e-13)
 
 
 def test_input_precision_keeps_forward_mode_in_jax():
     x = jax.numpy.asarray(np.random.default_rng(14).standard_normal((3, 5)), "float32")
-    kernel = tg.ExactKernel(FC, precision="input")
+    kernel = exact(FC, precision="input")
     _, tangent = jax.jvp(lambda a: kernel(a, x, "nngp"), (x,), (x,))
     assert tangent.dtype == np.float32
     assert np.all(np.isfinite(tangent))
@@ -308,7 +309,7 @@ def test_gradients_reach_weight_and_bias_scales():
 
     def ntk(x, w, b):
         net = tg.serial(tg.Dense(8, w, b), tg.Relu(), tg.Dense(1, w))
-        return tg.ExactKernel(net)(x, get="ntk").sum()
+        return exact(net)(x, get="ntk").sum()
 
     step = 1e-5
     x64 = x.astype(np.float64)

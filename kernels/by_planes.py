@@ -1,0 +1,54 @@
+"""A call of the plane engine: where it applies, and the bridge for each library."""
+
+from typing import Any
+
+from array_api_compat import is_jax_namespace, is_numpy_namespace, is_torch_namespace
+
+from .layers.hyperparameters import hyperparameters
+from .planes import lower, why_not
+
+Array = Any
+
+
+def why_not_by_planes(net: Any, xp: Any, x: Array) -> str | None:
+    """Why the plane engine cannot compute the kernels of ``net`` for inputs like ``x``.
+
+    Returns:
+        The reason, in words that end the sentence "engine='planes' cannot be used:
+        ..."; None where it can.
+    """
+    reason = why_not(net, tuple(x.shape))
+    if reason is not None:
+        return reason
+    if hyperparameters(net):
+        return (
+            "a hyperparameter of the network is an array, as for a derivative with "
+            "respect to it; make it a number"
+        )
+    if is_numpy_namespace(xp):
+        return None
+    if is_torch_namespace(xp):
+        from .planes.torch import device_type
+    elif is_jax_namespace(xp):
+        from .planes.jax import device_type
+    else:
+        return f"it takes arrays of NumPy, JAX and torch, not of {xp.__name__}"
+    device = device_type(x)
+    return None if device == "cpu" else f"x1 is on {device}, it runs on the CPU"
+
+
+def kernels_by_planes(
+    net: Any, xp: Any, xs: tuple[Array, ...], names: tuple[str, ...]
+) -> tuple[Array, ...]:
+    """The kernels of ``net`` between ``xs``, one input or two, plane by plane."""
+    # Imported here: Numba takes longer to import than the rest of the package.
+    from .planes.host import HostKernel
+
+    host = HostKernel(lower(net, tuple(xs[0].shape)), names)
+    if is_numpy_namespace(xp):
+        return host.forward(*(*xs, None)[:2])
+    if is_torch_namespace(xp):
+        from .planes.torch import kernels
+    else:
+        from .planes.jax import kernels
+    return kernels(host, *xs)
