@@ -131,7 +131,9 @@ def width(blocks: Blocks) -> int:
 def dense(blocks: Blocks) -> Array:
     """All features side by side, ``[n, *S, width]``."""
     parts = [b.dense() for b in blocks]
-    return parts[0] if len(parts) == 1 else array_namespace(*parts).concat(parts, -1)
+    return (
+        parts[0] if len(parts) == 1 else array_namespace(*parts).concat(parts, axis=-1)
+    )
 
 
 def squares(blocks: Blocks) -> Array:

@@ -50,9 +50,12 @@ class Candidates:
         psi = np.zeros((len(new), 0))
         if features.psi:
             psi = rows(features.psi, images, pixels)
-        self.keys = np.concatenate([self.keys[old], keys[new]])
-        self.phi = _joined(self.phi, old, phi)
-        self.psi = _joined(self.psi, old, psi)
+        # In the order of the keys, which no chunk decides.
+        keys = np.concatenate([self.keys[old], keys[new]])
+        order = np.argsort(keys, kind="stable")
+        self.keys = keys[order]
+        self.phi = _joined(self.phi, old, phi)[order]
+        self.psi = _joined(self.psi, old, psi)[order]
 
     def _affordable(self, features: Features) -> int:
         row = (width(features.phi) + width(features.psi or ())) * 8

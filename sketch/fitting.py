@@ -41,7 +41,7 @@ def fit_maps(
         candidates: how many pixels ``make`` gets to choose from; 0 for none.
         least: how many of them it gets however much memory they take.
     """
-    net = concrete(net)
+    net = concrete(net, None if candidates else 1.0)
     maps: tuple[Map, ...] = ()
     while True:
         rng = np.random.default_rng([seed, len(maps)])
@@ -58,13 +58,15 @@ def fit_maps(
         maps = (*maps, make(stop, found if candidates else None, rng))
 
 
-def concrete(net: Any) -> Any:
-    """``net`` with its array-valued hyperparameters as numbers."""
-    return substitute(net, tuple(float(v) for v in hyperparameters(net)))
+def concrete(net: Any, value: float | None = None) -> Any:
+    """``net`` with its array-valued hyperparameters as numbers: their own, or all of
+    them ``value``, where none matters and they may be traced."""
+    found = hyperparameters(net)
+    return substitute(net, tuple(float(v) if value is None else value for v in found))
 
 
 def chunks(x: Any, dim: int) -> Iterator[Any]:
     """Slices of ``x`` ``[n, *S, channels]`` with about ``ENTRIES`` features each."""
     step = max(1, ENTRIES // (prod(x.shape[1:-1]) * dim))
     for start in range(0, x.shape[0], step):
-        yield x[start : start + step, ...]
+        yield x[start : min(start + step, x.shape[0]), ...]
