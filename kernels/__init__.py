@@ -1,7 +1,29 @@
 """Kernels of networks: layer descriptions, engines, and one call before them all."""
 
 from .kernel import ExactKernel
-from .matrix import compute, compute_diagonal
+from .matrix import (
+    MissingTileError,
+    StoreMismatchError,
+    TiledMatrix,
+    WorkersLostError,
+    compute,
+    compute_diagonal,
+    open_matrix,
+    resume_matrix,
+    verify_matrix,
+)
 from .results import Kernels
 
-__all__ = ["ExactKernel", "Kernels", "compute", "compute_diagonal"]
+__all__ = [
+    "ExactKernel",
+    "Kernels",
+    "MissingTileError",
+    "StoreMismatchError",
+    "TiledMatrix",
+    "WorkersLostError",
+    "compute",
+    "compute_diagonal",
+    "open_matrix",
+    "resume_matrix",
+    "verify_matrix",
+]

@@ -32,7 +32,7 @@ EDGES = {
     "triton": ("triton", "cuda"),
     "numba": ("cpu",),
 }
-OPTIONAL = ("jax", "torch", "triton", "cuda", "sklearn", "dask")
+OPTIONAL = ("jax", "torch", "triton", "cuda", "sklearn", "dask", "loky")
 
 
 def rooms() -> list[str]:

@@ -11,8 +11,9 @@ import pytest
 
 import tangency as tg
 from tangency.cli import commands, kernel
-from tangency.cli.arrays import load_array, written_whole
+from tangency.cli.arrays import load_array
 from tangency.cli.network import layer_names, network
+from tangency.kernels.matrix.files import written_whole
 
 FC = "dense(8, W_std=1.4, b_std=0.1) relu dense(1)"
 

@@ -112,7 +112,8 @@ def test_the_result_is_numpy_in_the_dtype_of_the_inputs(xp):
     k = tg.compute(KERNEL, x, tile=2)
     assert type(k) is np.ndarray and k.dtype == np.float32
     expected = tg.compute(KERNEL, np.asarray(inputs(4), np.float32))
-    np.testing.assert_allclose(k, expected, rtol=1e-6)
+    # Inner products of a tile are summed in another order, and some are near zero.
+    np.testing.assert_allclose(k, expected, rtol=1e-6, atol=1e-7)
 
 
 def test_bad_input_is_named():

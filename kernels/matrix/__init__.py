@@ -1,5 +1,21 @@
 """A kernel over a whole dataset, tile by tile."""
 
 from .compute import compute, compute_diagonal
+from .execution import WorkersLostError
+from .opening import open_matrix, resume_matrix, verify_matrix
+from .store import MissingTileError, StoreMismatchError
+from .stored import StoredMatrix
+from .tiled import TiledMatrix
 
-__all__ = ["compute", "compute_diagonal"]
+__all__ = [
+    "MissingTileError",
+    "StoreMismatchError",
+    "StoredMatrix",
+    "TiledMatrix",
+    "WorkersLostError",
+    "compute",
+    "compute_diagonal",
+    "open_matrix",
+    "resume_matrix",
+    "verify_matrix",
+]

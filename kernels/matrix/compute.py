@@ -1,17 +1,20 @@
-"""The matrix of a kernel over a whole dataset, in memory."""
+"""The matrix of a kernel over a whole dataset, in memory or on disk."""
 
-from collections.abc import Callable, Iterator
-from concurrent.futures import Executor
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from ..inputs import check_inputs
-from ..results import Kernels, package, wanted
-from .execution import run_tasks
-from .host import as_numpy
+from ..results import package, wanted
+from .evaluation import Job, block_size, evaluate, tile_of
+from .execution import run_job
+from .executors import opened
+from .fill import fill
+from .opening import make_store
 from .progress import progress_bar
-from .tiles import Grid, size, tile_size
+from .stored import StoredMatrix
+from .tiles import Grid, file_tile, size
 
 Array = Any
 
@@ -22,32 +25,46 @@ def compute(
     x2: Array | None = None,
     get: str | tuple[str, ...] = "ntk",
     tile: int | None = None,
-    executor: Executor | None = None,
+    executor: Any = None,
     progress: bool = False,
-) -> np.ndarray | Kernels:
+    *,
+    path: Any = None,
+    workers_write: bool | None = None,
+) -> Any:
     """The kernel between all rows of x1 and x2, computed tile by tile.
 
     No more than one tile is ever held by the array library of the inputs; the matrix
-    is assembled in host memory. Without x2, only the tiles on and above the diagonal
-    are computed, and the result is exactly symmetric.
+    is assembled in host memory, or on disk. Without x2, only the tiles on and above the
+    diagonal are computed, and the result is exactly symmetric.
 
     Args:
         kernel: ``kernel(x1, x2=None, get)`` such as ``ExactKernel(net)``.
         x1: inputs ``[n, ...]`` of NumPy, JAX or torch.
         x2: inputs ``[m, ...]``; None for x1 itself.
         get: "nngp", "ntk", or a tuple of them, computed in one pass.
-        tile: largest number of rows and columns of a tile; None to fit a cache.
-        executor: where tiles run, e.g. a ``ThreadPoolExecutor`` for NumPy inputs; None
-            for this thread. The matrix is the same, to the last bit.
+        tile: largest number of rows and columns of a tile; None to choose it by the
+            cost of the kernel.
+        executor: where tiles run: None for this thread; a number of processes on this
+            machine; the address of a Dask scheduler, or "dask" for a Dask cluster on
+            this machine; or any ``concurrent.futures.Executor``.
         progress: whether to show a bar (on a terminal, if tqdm is installed).
+        path: a folder for the tiles, new or begun by an earlier run with the same
+            kernel and inputs, which is finished: tiles that are there are checked and
+            kept. None to have the matrix in memory.
+        workers_write: whether workers write their tiles to ``path`` themselves, on a
+            disk that they share with this process; False to send them here. None for
+            True where all runs on this machine.
 
     Returns:
-        A NumPy array ``[n, m]`` in the dtype of the kernel, or ``Kernels`` of them for
-        a tuple.
+        A NumPy array ``[n, m]`` in the dtype of the kernel, or with ``path`` a lazy
+        matrix (see ``open_matrix``); ``Kernels`` of them if get is a tuple.
 
     Raises:
-        TypeError, ValueError: the inputs are not fit, see ``ExactKernel``; or the
-            network ends with spatial axes.
+        TypeError, ValueError: the inputs are not fit, see ``ExactKernel``; the network
+            ends with spatial axes; or an entry is NaN or infinite.
+        StoreMismatchError: ``path`` holds the matrix of another kernel or other inputs.
+        OSError: ``path`` cannot be written to. All tiles before are kept.
+        WorkersLostError: the executor broke. All tiles before are kept.
 
     >>> import numpy as np, tangency as tg
     >>> kernel = tg.ExactKernel(tg.serial(tg.Dense(8), tg.Relu(), tg.Dense(1)))
@@ -57,19 +74,38 @@ def compute(
     """
     names = wanted(get)
     check_inputs(x1, x2)
-    tile = _checked_tile(tile) or tile_size(kernel, tuple(x1.shape))
-    other = x1 if x2 is None else x2
-    grid = Grid(x1.shape[0], other.shape[0], tile, symmetric=x2 is None)
+    tile = _checked_tile(tile)
+    if path is None:
+        arrays = _in_memory(kernel, x1, x2, names, tile, executor, progress)
+        return package(get, names, arrays)
+    store, job = make_store(path, kernel, x1, x2, names, tile)
+    fill(store, job, executor, workers_write, progress)
+    return package(get, names, tuple(StoredMatrix(store, name) for name in names))
+
+
+def _in_memory(
+    kernel: Callable[..., Any],
+    x1: Array,
+    x2: Array | None,
+    names: tuple[str, ...],
+    tile: int | None,
+    executor: Any,
+    progress: bool,
+) -> tuple[np.ndarray, ...]:
+    m = (x1 if x2 is None else x2).shape[0]
+    shape = tuple(x1.shape)
+    if tile is None:
+        tile = block_size(kernel, x1) if executor is None else None
+        tile = tile or file_tile(kernel, shape, m)
+    grid = Grid(shape[0], m, tile, symmetric=x2 is None)
     tiles = list(grid)
-
-    def tasks() -> Iterator[tuple[Any, ...]]:
-        for rows, columns in tiles:
-            own = grid.symmetric and rows == columns
-            yield kernel, x1[rows, ...], None if own else other[columns, ...], names
-
     out: dict[str, np.ndarray] = {}
-    with progress_bar(grid.pairs, " and ".join(names), "pair", progress) as advance:
-        results = run_tasks(_evaluate, tasks(), executor)
+    with (
+        opened(executor) as workers,
+        progress_bar(grid.pairs, " and ".join(names), "pair", progress) as advance,
+    ):
+        tasks = ((names, rows, columns) for rows, columns in tiles)
+        results = run_job(tile_of, Job(kernel, x1, x2), tasks, workers)
         for (rows, columns), result in zip(tiles, results, strict=True):
             for name, k in result.items():
                 if name not in out:
@@ -78,7 +114,7 @@ def compute(
                 if grid.symmetric and rows != columns:
                     out[name][columns, rows] = k.T
             advance(size(rows) * size(columns))
-    return package(get, names, tuple(out[name] for name in names))
+    return tuple(out[name] for name in names)
 
 
 def compute_diagonal(
@@ -94,28 +130,8 @@ def compute_diagonal(
     (name,) = wanted(get)
     check_inputs(x, None)
     blocks = Grid(x.shape[0], 1, _checked_tile(block) or 8).row_blocks
-    parts = (_evaluate(kernel, x[rows, ...], None, (name,))[name] for rows in blocks)
+    parts = (evaluate(kernel, x[rows, ...], None, (name,))[name] for rows in blocks)
     return np.concatenate([np.diagonal(k) for k in parts])
-
-
-def _evaluate(
-    kernel: Callable[..., Any], x1: Array, x2: Array | None, names: tuple[str, ...]
-) -> dict[str, np.ndarray]:
-    """One tile of every kernel, in host memory."""
-    got = kernel(x1, x2, names if len(names) > 1 else names[0])
-    arrays = [getattr(got, name) for name in names] if len(names) > 1 else [got]
-    expected = (x1.shape[0], (x1 if x2 is None else x2).shape[0])
-    tiles = {}
-    for name, array in zip(names, arrays, strict=True):
-        k = as_numpy(name, array)
-        if k.shape != expected:
-            raise ValueError(
-                f"kernel: its {name} has shape {k.shape}, expected {expected}; a "
-                "network that keeps spatial axes needs Flatten() or "
-                "GlobalAvgPool() at its end"
-            )
-        tiles[name] = k
-    return tiles
 
 
 def _checked_tile(tile: int | None) -> int | None:

@@ -7,10 +7,17 @@ from typing import Any
 
 from ..layers.base import Layer
 from ..layers.needs import needs_pairs
+from ..planes import NotPlanes, cost, lower
 
 # Covariances per tile and temporary array: two megabytes in float64, which a core's
 # cache can hold. Larger tiles are slower, smaller ones waste time between calls.
 COVARIANCES = 2**18
+# A tile that is written, or sent to another process, should take about this long, and
+# be no larger than 32 megabytes in float64. One core does about this many entry-layers.
+SECONDS, SPEED = 10.0, 3e7
+SMALLEST, LARGEST = 64, 2048
+# Rows of tiles that a matrix has at least, so that workers share it evenly.
+PARTS = 8
 
 
 @dataclass(frozen=True)
@@ -66,6 +73,31 @@ def tile_size(kernel: Any, shape: tuple[int, ...]) -> int:
     net = getattr(kernel, "net", None)
     every_pair = not isinstance(net, Layer) or needs_pairs(net, True)
     return max(1, int(sqrt(COVARIANCES) / (pixels if every_pair else sqrt(pixels))))
+
+
+def file_tile(kernel: Any, shape: tuple[int, ...], columns: int) -> int:
+    """Rows of a tile that is written or sent: worth its overhead, quickly done.
+
+    Args:
+        kernel: whose cost decides, read from its plan where it has one.
+        shape: of x1, ``[n, ...]``.
+        columns: of the matrix.
+    """
+    seconds = _entry_layers(kernel, shape) / SPEED
+    side = int(min(LARGEST, sqrt(SECONDS / seconds)))
+    return max(SMALLEST, min(side, max(shape[0], columns) // PARTS))
+
+
+def _entry_layers(kernel: Any, shape: tuple[int, ...]) -> float:
+    """Covariances of one pair of inputs, in all layers."""
+    net = getattr(kernel, "net", None)
+    if isinstance(net, Layer):
+        try:
+            return max(1, cost(lower(net, shape)))
+        except (NotPlanes, ValueError):
+            pass
+    # A dozen layers of all pairs of pixels.
+    return 12 * prod(shape[1:-1]) ** 2
 
 
 def _blocks(n: int, tile: int) -> list[slice]:

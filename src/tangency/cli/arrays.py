@@ -1,13 +1,12 @@
 """Arrays on disk: read without pickles, written whole or not at all."""
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
+
+from ..kernels.matrix.files import written_whole
 
 
 def load_array(name: str, address: str) -> np.ndarray:
@@ -68,24 +67,6 @@ def check_writable(name: str, out: Path) -> None:
         raise ValueError(f"{name}: {str(out)!r} is a folder, expected a file name")
     if not os.access(folder, os.W_OK):
         raise ValueError(f"{name}: the folder {str(folder)!r} may not be written to")
-
-
-@contextmanager
-def written_whole(out: Path) -> Iterator[Any]:
-    """A file that appears under its name only once it is complete.
-
-    It is written beside its place under a temporary name, flushed to disk and renamed.
-    After an error or an interrupt nothing is left, and what was there before stays.
-    """
-    temporary = out.with_name(f".{out.name}.{os.getpid()}.part")
-    try:
-        with open(temporary, "xb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, out)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def save_arrays(out: Path, arrays: dict[str, np.ndarray]) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from ..datasets import Digits
-from .arrays import written_whole
+from ..kernels.matrix.files import written_whole
 from .experiment import Score
 
 COLOURS = {"FC": "#7a8593", "conv": "#d1495b"}

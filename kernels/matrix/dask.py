@@ -1,0 +1,88 @@
+"""Dask distributed: tiles on a cluster that replaces lost workers by itself."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor
+from contextlib import contextmanager
+from typing import Any
+
+import dask
+from distributed import Client, LocalCluster
+from distributed.scheduler import KilledWorker
+
+from .execution import WorkersLostError
+
+# A wrong address should be noticed while its typist still looks.
+SECONDS = 15
+
+
+class DaskExecutor(Executor):
+    """The executor of a client of Dask distributed.
+
+    Args:
+        client: connected to a scheduler.
+    """
+
+    def __init__(self, client: Client) -> None:
+        self.client = client
+
+    @property
+    def _max_workers(self) -> int:
+        """Tasks that run at a time, now: workers may come and go."""
+        return max(1, sum(self.client.nthreads().values()))
+
+    def submit(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        if self.client.status != "running":
+            raise WorkersLostError(
+                f"the Dask scheduler is gone (its client is {self.client.status}); "
+                "start it again, then run the same again: tiles in a store are kept"
+            )
+        # Inputs travel with a task where no disk is shared, and are meant to.
+        with dask.config.set(
+            {"distributed.admin.large-graph-warning-threshold": "1TB"}
+        ):
+            return _Future(self.client.submit(function, *args, **kwargs, pure=False))
+
+
+class _Future:
+    """A future of Dask, whose errors say what to do."""
+
+    def __init__(self, future: Any) -> None:
+        self._future = future
+
+    def result(self) -> Any:
+        try:
+            return self._future.result()
+        except KilledWorker as error:
+            raise WorkersLostError(
+                f"a tile killed its worker several times: {error}. Give workers more "
+                "memory, or pass a smaller tile; tiles in a store are kept"
+            ) from error
+
+    def cancel(self) -> None:
+        self._future.cancel()
+
+
+@contextmanager
+def cluster(address: str) -> Iterator[Executor]:
+    """An executor for the scheduler at ``address``, or for a new cluster of processes
+    on this machine if it is "dask".
+
+    Raises:
+        ConnectionError: nobody answers there.
+    """
+    if address == "dask":
+        with (
+            LocalCluster(threads_per_worker=1, dashboard_address=None) as local,
+            Client(local) as client,
+        ):
+            yield DaskExecutor(client)
+        return
+    try:
+        client = Client(address, timeout=SECONDS)
+    except (OSError, ValueError) as error:
+        raise ConnectionError(
+            f"executor: no Dask scheduler answered at {address!r} within {SECONDS} s "
+            f"({error}); start one with `dask scheduler`, which prints its address"
+        ) from error
+    with client:
+        yield DaskExecutor(client)
