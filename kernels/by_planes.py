@@ -4,7 +4,6 @@ from typing import Any
 
 from array_api_compat import is_jax_namespace, is_numpy_namespace, is_torch_namespace
 
-from .layers.hyperparameters import hyperparameters
 from .planes import lower, why_not
 
 Array = Any
@@ -20,11 +19,6 @@ def why_not_by_planes(net: Any, xp: Any, x: Array) -> str | None:
     reason = why_not(net, tuple(x.shape))
     if reason is not None:
         return reason
-    if hyperparameters(net):
-        return (
-            "a hyperparameter of the network is an array, as for a derivative with "
-            "respect to it; make it a number"
-        )
     if is_numpy_namespace(xp):
         return None
     if is_torch_namespace(xp):

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass, replace
+from numbers import Real
 from typing import Any
 
 from array_api_compat import is_array_api_obj
@@ -9,7 +10,7 @@ from array_api_compat import is_array_api_obj
 
 def hyperparameters(net: Any) -> tuple[Any, ...]:
     """Fields of the layers of ``net`` that hold arrays (W_std, b_std), in order."""
-    if is_array_api_obj(net):
+    if _is_array(net):
         return (net,)
     if isinstance(net, tuple):
         return sum(map(hyperparameters, net), ())
@@ -25,7 +26,7 @@ def substitute(net: Any, values: tuple[Any, ...]) -> Any:
 
 
 def _substitute(net: Any, values: Iterator[Any]) -> Any:
-    if is_array_api_obj(net):
+    if _is_array(net):
         return next(values)
     if isinstance(net, tuple):
         return tuple(_substitute(one, values) for one in net)
@@ -37,3 +38,8 @@ def _substitute(net: Any, values: Iterator[Any]) -> Any:
         }
         return replace(net, **changed)
     return net
+
+
+def _is_array(value: Any) -> bool:
+    # NumPy's scalars are numbers, although they have the attributes of an array.
+    return is_array_api_obj(value) and not isinstance(value, Real)
