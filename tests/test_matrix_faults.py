@@ -1,0 +1,146 @@
+"""Faults at any moment: never a wrong number, never a finished tile lost."""
+
+import os
+import random
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from slow_kernel import TILES, SlowKernel, inputs
+
+import tangency as tg
+from tangency.kernels.matrix.execution import WorkersLostError
+
+SCRIPT = Path(__file__).with_name("slow_kernel.py")
+SECONDS = 0.004
+
+
+def start(path, user="same", **options):
+    return subprocess.Popen(
+        [sys.executable, str(SCRIPT), str(path), str(SECONDS), str(user)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        **options,
+    )
+
+
+def finished(path):
+    return {p: p.stat().st_mtime_ns for p in path.glob("n*.npy")}
+
+
+def assert_resumes(path):
+    """The store is finished with the right numbers, and what was there stays."""
+    before = finished(path)
+    resumed = tg.compute(SlowKernel(SECONDS), inputs(), path=path, **TILES)
+    k = np.einsum("nd,md->nm", inputs(), inputs())
+    np.testing.assert_array_equal(resumed.nngp.to_numpy(), k)
+    np.testing.assert_array_equal(resumed.ntk.to_numpy(), 2 * k)
+    after = finished(path)
+    assert all(after[file] == when for file, when in before.items())
+    assert not list(path.glob(".*"))
+
+
+def kill_and_resume(path, trial):
+    moment = random.Random(trial).uniform(0, 0.4)
+    with start(path) as process:
+        assert process.stdout.readline() == "computing\n"
+        time.sleep(moment)
+        process.kill()
+        process.communicate()
+    assert_resumes(path)
+
+
+@pytest.mark.parametrize("trial", range(3))
+def test_a_killed_run_resumes(tmp_path, trial):
+    kill_and_resume(tmp_path / "k", trial)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("trial", range(3, 33))
+def test_a_run_that_is_killed_at_any_moment_resumes(tmp_path, trial):
+    kill_and_resume(tmp_path / "k", trial)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("trial", range(10))
+def test_runs_whose_workers_are_killed_one_after_the_other_end_well(tmp_path, trial):
+    pytest.importorskip("loky", reason="needs the extra 'loky'")
+    victims = tmp_path / "victims"
+    victims.mkdir()
+    for number in range(1 + trial % 3):
+        (victims / str(number)).touch()
+    kernel = SlowKernel(SECONDS, str(victims))
+    for _ in range(5):
+        try:
+            k = tg.compute(kernel, inputs(), path=tmp_path / "k", executor=2, **TILES)
+        except WorkersLostError:
+            continue
+        break
+    expected = np.einsum("nd,md->nm", inputs(), inputs())
+    np.testing.assert_array_equal(k.nngp.to_numpy(), expected)
+
+
+def test_two_processes_share_one_store(tmp_path):
+    path = tmp_path / "k"
+    with start(path) as one, start(path) as two:
+        for process in (one, two):
+            out, err = process.communicate()
+            assert out.endswith("done\n"), err
+    assert tg.verify_matrix(path) == {}
+    assert_resumes(path)
+
+
+def test_a_full_disk_is_reported_and_loses_nothing(tmp_path):
+    path = tmp_path / "k"
+    tg.compute(SlowKernel(SECONDS), inputs(), path=path, **TILES)
+    for file in list(finished(path))[10:]:
+        file.unlink()
+    smallest = min(file.stat().st_size for file in finished(path))
+
+    def limit():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (smallest - 1, smallest - 1))
+
+    with start(path, preexec_fn=limit) as process:
+        out, err = process.communicate()
+    assert "done" not in out
+    assert "could not be written" in err and "tiles before it are kept" in err
+    assert len(finished(path)) == 10
+    assert_resumes(path)
+
+
+def test_a_read_only_folder_is_reported(tmp_path):
+    path = tmp_path / "k"
+    # Root may write anywhere, so it becomes nobody.
+    user = 65534 if os.geteuid() == 0 else "same"
+    for folder in [tmp_path, *tmp_path.parents]:
+        if folder == Path("/tmp"):
+            break
+        folder.chmod(0o755)
+    tmp_path.chmod(0o555)
+    try:
+        with start(path, user) as process:
+            out, err = process.communicate()
+    finally:
+        tmp_path.chmod(0o755)
+    assert "done" not in out
+    assert "cannot be made: Permission denied" in err
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full")
+def test_no_space_left_names_the_tile(tmp_path, monkeypatch):
+    path = tmp_path / "k"
+    from tangency.kernels.matrix import tile_file
+
+    def full(out):
+        return open("/dev/full", "wb", buffering=0)
+
+    tg.compute(SlowKernel(), inputs(), path=path, **TILES)
+    next(iter(finished(path))).unlink()
+    monkeypatch.setattr(tile_file, "written_whole", full)
+    with pytest.raises(OSError, match=r"tile .* No space left on device.*make room"):
+        tg.compute(SlowKernel(), inputs(), path=path, **TILES)
