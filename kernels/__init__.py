@@ -1,5 +1,6 @@
 """Kernels of networks: layer descriptions, engines, and one call before them all."""
 
+from .finite import EmpiricalKernel, Projection
 from .kernel import ExactKernel
 from .matrix import (
     MissingTileError,
@@ -15,9 +16,11 @@ from .matrix import (
 from .results import Kernels
 
 __all__ = [
+    "EmpiricalKernel",
     "ExactKernel",
     "Kernels",
     "MissingTileError",
+    "Projection",
     "StoreMismatchError",
     "TiledMatrix",
     "WorkersLostError",
