@@ -121,10 +121,12 @@ class Engine:
 
     def side(self, x: np.ndarray, threads: int) -> Side:
         """Images in the layout of the engine, and everything that depends on one."""
-        n, channels = len(x), x.shape[-1]
-        images = np.ascontiguousarray(
-            x.reshape(n, -1, channels).transpose(0, 2, 1).reshape(n, -1)
-        )
+        planar = x.reshape(len(x), -1, x.shape[-1]).transpose(0, 2, 1)
+        return self.recorded(planar.reshape(len(x), -1), threads)
+
+    def recorded(self, images: np.ndarray, threads: int) -> Side:
+        """``[B, channels * pixels]`` with everything that depends on one image."""
+        images, n = np.ascontiguousarray(images, self.dtype), len(images)
         maps = np.empty((n, self.recorder.size), self.dtype)
         variances = np.zeros(n)
 
@@ -159,7 +161,46 @@ class Engine:
         """The kernels of a block of pairs, before the head."""
         n, m = len(one.images), len(two.images)
         k, t = np.empty((n, m)), np.empty((n, m)) if self.want_t else None
-        first, second = pairs_of(n, m, same)
+        out = Scalars(k, t, one.variances, two.variances)
+        for engine, left, right, pairs in self.shares(one, two, same, threads):
+            engine._tiles(left, right, pairs, out, threads)
+        if same:
+            for whole in (k, t):
+                if whole is not None:
+                    upper = np.triu_indices(n, 1)
+                    whole.T[upper] = whole[upper]
+        return out
+
+    def shares(
+        self, one: Side, two: Side, same: bool, threads: int
+    ) -> Iterator[tuple["Engine", Side, Side, tuple[np.ndarray, np.ndarray]]]:
+        """The pairs of a block, and the engine that runs them.
+
+        In float32, pairs of nearly parallel images are run in float64: their angle is
+        the square root of what rounding leaves of a correlation.
+        """
+        first, second = pairs_of(len(one.images), len(two.images), same)
+        if self.dtype == np.float64:
+            yield self, one, two, (first, second)
+            return
+        near = nearly_parallel(one.images, two.images)[first, second]
+        yield self, one, two, (first[~near], second[~near])
+        if near.any():
+            precise = engine_for(self.program, np.dtype(np.float64), self.want_t)
+            left = precise.recorded(one.images, threads)
+            right = left if same else precise.recorded(two.images, threads)
+            yield precise, left, right, (first[near], second[near])
+
+    def _tiles(
+        self,
+        one: Side,
+        two: Side,
+        pairs: tuple[np.ndarray, np.ndarray],
+        out: Scalars,
+        threads: int,
+    ) -> None:
+        """Fill in k and t of some pairs."""
+        first, second = pairs
 
         def work(tiles: Any) -> None:
             memory = self.forward.workspace()
@@ -170,14 +211,21 @@ class Engine:
                     (two.images, two.maps, lanes(i2)),
                 )
                 sums = self.forward.run(memory, sides)[:, : len(i1)]
-                for out, values in zip((k, t), sums, strict=True):
-                    if out is not None:
-                        out[i1, i2] = values
-                        if same:
-                            out[i2, i1] = values
+                for whole, values in zip((out.k, out.t), sums, strict=True):
+                    if whole is not None:
+                        whole[i1, i2] = values
 
         share(range(0, len(first), LANES), work, threads)
-        return Scalars(k, t, one.variances, two.variances)
+
+
+def nearly_parallel(x1: np.ndarray, x2: np.ndarray) -> np.ndarray:
+    """Which pairs of images have an angle below 0.2, but are not the same image."""
+    products = x1 @ x2.T
+    sizes = np.outer((x1 * x1).sum(1), (x2 * x2).sum(1))
+    near = products * products > 0.96 * sizes
+    for i, j in np.argwhere(near):
+        near[i, j] = not np.array_equal(x1[i], x2[j])
+    return near
 
 
 def pairs_of(n: int, m: int, same: bool) -> tuple[np.ndarray, np.ndarray]:

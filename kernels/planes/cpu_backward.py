@@ -134,14 +134,16 @@ def _to_images(W, k, pitch, h, w, X, GX, place, high, wide):
     x2 = X.shape[0] // 2
     scale = splat(W, 1.0 / (x2 // part))
     for i in range(h):
+        line = k + i * pitch
         line1 = ((row1 + i) * wide + col1) * LANES
         line2 = x2 + second(row2, i, high) * wide * LANES
-        for j in range(w):
-            g = load(W, k + i * pitch + j * LANES) * scale
-            at1, at2 = line1 + j * LANES, line2 + second(col2, j, wide) * LANES
-            for c in range(0, x2, part):
-                store(GX, at1 + c, fma(g, load(X, at2 + c), load(GX, at1 + c)))
-                store(GX, at2 + c, fma(g, load(X, at1 + c), load(GX, at2 + c)))
+        for c in range(0, x2, part):
+            for j in range(w):
+                g = load(W, line + j * LANES) * scale
+                at1 = line1 + c + j * LANES
+                at2 = line2 + c + second(col2, j, wide) * LANES
+                store(GX, at1, fma(g, load(X, at2), load(GX, at1)))
+                store(GX, at2, fma(g, load(X, at1), load(GX, at2)))
 
 
 @outer

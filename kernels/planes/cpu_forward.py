@@ -34,9 +34,15 @@ def _inner_products(W, k, pitch, h, w, X, place, high, wide):
         line2 = second(row2, i, high) * wide * LANES
         for j in range(w):
             at1, at2 = line1 + j * LANES, line2 + second(col2, j, wide) * LANES
-            total = splat(W, 0.0)
-            for c in range(0, x2, part):
+            total = load(X, at1) * load(X, x2 + at2)
+            if x2 == 3 * part:
+                # Colour images, without a loop.
+                total = fma(load(X, at1 + part), load(X, x2 + at2 + part), total)
+                c = 2 * part
                 total = fma(load(X, at1 + c), load(X, x2 + at2 + c), total)
+            else:
+                for c in range(part, x2, part):
+                    total = fma(load(X, at1 + c), load(X, x2 + at2 + c), total)
             store(W, k + i * pitch + j * LANES, total * scale)
 
 

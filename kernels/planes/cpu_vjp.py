@@ -5,7 +5,16 @@ from typing import Any
 
 import numpy as np
 
-from .cpu import Engine, Side, blocks, check, engine_for, lanes, pairs_of
+from .cpu import (
+    Engine,
+    Side,
+    blocks,
+    check,
+    engine_for,
+    lanes,
+    nearly_parallel,
+    pairs_of,
+)
 from .cpu_gradient import Backward, Gradients, RecorderBackward
 from .cpu_lanes import LANES
 from .cpu_workers import default_threads, share
@@ -52,10 +61,13 @@ def vjp(
             if part is not None and x2 is None and rows != cols:
                 part = part + np.asarray(c, np.float64)[cols, rows].T
             cotangents.append(part)
-        one, two = engine.run(x1, x2, rows, cols, cotangents, threads)
-        gradients[0][rows] += one
-        if two is not None:
-            gradients[-1][cols] += two
+        images = [x1[rows]]
+        if x2 is not None or rows != cols:
+            images.append((x1 if x2 is None else x2)[cols])
+        found = engine.run(images, cotangents, threads)
+        gradients[0][rows] += found[0]
+        if len(found) == 2:
+            gradients[-1][cols] += found[1]
     out = [g.astype(x1.dtype) for g in gradients]
     return out[0], out[1] if x2 is not None else None
 
@@ -74,16 +86,22 @@ class GradientEngine:
 
     def run(
         self,
-        x1: np.ndarray,
-        x2: np.ndarray | None,
-        rows: slice,
-        cols: slice,
+        images: list[np.ndarray],
         cotangents: list[np.ndarray | None],
         threads: int,
-    ) -> tuple[np.ndarray, np.ndarray | None]:
-        """Gradients of the images of a block; the second is None if it is the same."""
-        same = x2 is None and rows == cols
-        images = [x1[rows]] if same else [x1[rows], (x1 if x2 is None else x2)[cols]]
+    ) -> list[np.ndarray]:
+        """Gradients of the images of a block.
+
+        In float32, a block with nearly parallel images is run in float64: there the
+        gradients through covariances and through variances grow as one over the angle,
+        and cancel.
+        """
+        same = len(images) == 1
+        flat = [x.reshape(len(x), -1) for x in images]
+        if flat[0].dtype == np.float32 and nearly_parallel(flat[0], flat[-1]).any():
+            precise = gradient_engine(self.program, np.dtype(np.float64), self.want_t)
+            images = [x.astype(np.float64) for x in images]
+            return precise.run(images, cotangents, threads)
         sides = [self.engine.side(x, threads) for x in images]
         seeds = self._before_head(sides, same, cotangents, threads)
         gradients = self._pairs(sides, seeds, threads)
@@ -96,7 +114,7 @@ class GradientEngine:
             channels = x.shape[-1]
             g = gradient.images.reshape(len(x), channels, -1).transpose(0, 2, 1)
             out.append(g.reshape(x.shape))
-        return out[0], None if same else out[1]
+        return out
 
     def _before_head(
         self,
@@ -154,8 +172,8 @@ class GradientEngine:
 
         share(range(0, len(first), LANES), work, threads)
         for mine in finished:
-            for side, part in zip(total, mine, strict=True):
-                side.add(part)
+            for whole, part in zip(total, mine, strict=True):
+                whole.add(part)
         return total
 
     def _alone(
