@@ -3,7 +3,7 @@
 from typing import Any
 
 import numpy as np
-from array_api_compat import array_namespace, is_numpy_array
+from array_api_compat import array_namespace, device, is_numpy_array
 
 from ..dual_activations.backends import backend_of
 
@@ -31,3 +31,10 @@ class Constant:
             self._narrowed[bits] = self.array.astype(f"float{bits}")
         narrow = self._narrowed[bits]
         return narrow if is_numpy_array(x) else backend_of(x).constant(narrow, x)
+
+
+def take(x: Array, indices: np.ndarray) -> Array:
+    """The entries of ``x`` at fixed indices of the last axis."""
+    xp = array_namespace(x)
+    where = xp.asarray(indices.astype(np.int32), device=device(x))
+    return xp.take(x, where, axis=-1)

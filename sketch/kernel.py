@@ -13,11 +13,11 @@ from ..kernels.matrix.host import as_numpy
 from ..kernels.results import NAMES, package, wanted
 from .fitting import fit_maps
 from .layerwise import Layerwise
-from .methods import landmark_maker, oblivious_maker
+from .methods import landmark_maker, oblivious_maker, polynomial_maker
 from .one_shot import OneShot
 
 Array = Any
-METHODS = ("hybrid", "nystrom", "random")
+METHODS = ("hybrid", "nystrom", "random", "polysketch")
 # Candidates per landmark, and their largest number.
 CANDIDATES, MOST = 10, 20_000
 
@@ -41,6 +41,8 @@ class SketchedKernel:
       regression, but some of the diagonal is lost.
     * "random": orthogonal random features in antithetic pairs, with the low Hermite
       degrees exact where they fit. No sample is needed.
+    * "polysketch": the papers' algorithm, for reference: the Hermite series up to
+      ``degree``, sketched by a tree of Fourier transforms. No sample is needed.
 
     For vectors, "nystrom" and "hybrid" with ``head_frac=None`` take landmark inputs for
     the exact kernel of the whole network instead.
@@ -55,6 +57,7 @@ class SketchedKernel:
         seed: of all random numbers, drawn by NumPy: the same features in every library.
         head_frac: fraction of landmarks in "hybrid"; None for 1/2 (images), 1
             (vectors).
+        degree: of the series in "polysketch"; dim must be at least 4 degree.
         sketch: made by ``fit``.
 
     Reference: Mairal 2016 (1605.06265) for layerwise Nystrom features; Bietti & Mairal
@@ -74,11 +77,14 @@ class SketchedKernel:
     method: str = "hybrid"
     seed: int = 0
     head_frac: float | None = None
+    degree: int = 8
     sketch: Layerwise | OneShot | None = field(default=None, repr=False, compare=False)
     shape: tuple[int, ...] | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         check_settings(self.dim, self.method, self.seed, self.head_frac)
+        if self.method == "polysketch":
+            check_degree(self.dim, self.degree)
 
     def fit(self, sample: Array) -> "SketchedKernel":
         """This kernel with its landmarks chosen, from nothing but ``sample``.
@@ -159,7 +165,12 @@ class SketchedKernel:
             rng = np.random.default_rng(self.seed)
             chosen = np.sort(rng.permutation(len(x))[:most])
             return OneShot(self.net, x[chosen], head, rng)
-        make = landmark_maker(self.dim, head) if head else oblivious_maker(self.dim)
+        if head:
+            make = landmark_maker(self.dim, head)
+        elif self.method == "polysketch":
+            make = polynomial_maker(self.dim, self.degree)
+        else:
+            make = oblivious_maker(self.dim)
         maps = fit_maps(self.net, x, make, self.dim, self.seed, most, 2 * head)
         return Layerwise(self.net, self.dim, maps)
 
@@ -191,6 +202,20 @@ def check_settings(dim: Any, method: Any, seed: Any, head_frac: Any) -> None:
     if not 0 <= head_frac <= 1:
         raise ValueError(
             f"SketchedKernel: head_frac is {head_frac!r}, expected a number from 0 to 1"
+        )
+
+
+def check_degree(dim: int, degree: Any) -> None:
+    """ValueError for a degree that ``dim`` features have no room for."""
+    if not isinstance(degree, int) or isinstance(degree, bool) or degree < 1:
+        raise ValueError(
+            f"SketchedKernel: degree is {degree!r}, expected an integer >= 1"
+        )
+    if dim % 2 or dim < 4 * degree:
+        raise ValueError(
+            f"SketchedKernel: dim is {dim}, expected an even number of at least "
+            f"{4 * degree} for degree {degree} of 'polysketch'; raise dim or lower "
+            "degree"
         )
 
 

@@ -13,6 +13,7 @@ from .fitting import Maker
 from .landmarks import choose_landmarks
 from .nonlinearity import random_functions
 from .oblivious_map import ObliviousMap
+from .polynomial_map import PolynomialMap
 from .product_map import ProductMap
 from .tap_signs import TapSigns
 from .walk import Map, Stop
@@ -43,6 +44,17 @@ def oblivious_maker(dim: int) -> Maker:
         activation, features = stop
         phi, psi = layout(features.phi), layout(features.all_psi)
         return ObliviousMap(activation, dim, phi, psi, rng)
+
+    return _products_too(make, dim)
+
+
+def polynomial_maker(dim: int, degree: int) -> Maker:
+    """Makes maps of ``dim`` sketched features of Hermite degrees up to ``degree``."""
+
+    def make(stop: Stop, candidates: None, rng: np.random.Generator) -> Map:
+        activation, features = stop
+        phi, psi = layout(features.phi), layout(features.all_psi)
+        return PolynomialMap(activation, dim, degree, phi, psi, rng)
 
     return _products_too(make, dim)
 

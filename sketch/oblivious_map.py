@@ -10,7 +10,7 @@ from ..dual_activations.moments import safe_divide, safe_sqrt
 from ..kernels.layers.signature import trace
 from .blocks import Array, Block, Layout, Matrix, dense, project, squares
 from .coefficients import coefficients
-from .constants import Constant
+from .constants import Constant, take
 from .nonlinearity import random_functions
 from .state import Features
 from .tap_signs import TapSigns
@@ -106,9 +106,7 @@ def _monomials(u: Array, degree: int) -> list[Array]:
     if degree == 2:
         i, j = np.triu_indices(u.shape[-1])
         twice = Constant(np.where(i == j, 1.0, 2**0.5)).like(u)
-        i, j = (xp.asarray(a) for a in (i, j))
-        product = xp.take(u, i, axis=-1) * xp.take(u, j, axis=-1)
-        powers.append(twice * product)
+        powers.append(twice * take(u, i) * take(u, j))
     return powers[: degree + 1]
 
 
