@@ -1,8 +1,10 @@
 """The expensive half of regression: one factorisation, for any number of solves."""
 
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import TypeVar
 
 import numpy as np
 from scipy.linalg import cho_solve, cholesky, eigvalsh, solve_triangular
@@ -10,6 +12,7 @@ from scipy.linalg.lapack import dpocon, dpotri
 
 # Tried in turn, in units of the mean diagonal.
 JITTERS = (0.0, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4)
+Factor = TypeVar("Factor")
 
 
 class JitterWarning(UserWarning):
@@ -74,28 +77,46 @@ def factorise(k: np.ndarray, shift: float) -> Cholesky:
     Raises:
         NotPositiveDefiniteError: even 1e-4 of the mean diagonal was not enough.
     """
-    n = len(k)
-    mean = float(np.trace(k)) / n
+    lower, jitter = with_jitter(
+        lambda jitter: _attempt(k, shift + jitter),
+        float(np.trace(k)) / len(k),
+        lambda: float(eigvalsh(k, subset_by_index=[0, 0])[0]),
+    )
+    norm = float(np.abs(k).sum(axis=0).max()) + shift + jitter
+    return Cholesky(lower, shift, jitter, norm)
+
+
+def with_jitter(
+    attempt: Callable[[float], Factor | None],
+    mean: float,
+    smallest: Callable[[], float],
+) -> tuple[Factor, float]:
+    """The first factor that there is, and the jitter that it took.
+
+    Args:
+        attempt: the factor with a jitter on the diagonal, or None.
+        mean: of the diagonal.
+        smallest: an estimate of the smallest eigenvalue, for the message.
+    """
     for relative in JITTERS if mean > 0 else ():
         jitter = relative * mean
-        lower = _attempt(k, shift + jitter)
-        if lower is not None:
+        factor = attempt(jitter)
+        if factor is not None:
             if jitter:
                 warnings.warn(
                     f"the matrix is singular to rounding: {jitter:.3g} ({relative:g} "
                     "of its mean diagonal) was added to the diagonal; pass a ridge of "
                     "that size or more, or drop repeated training inputs",
                     JitterWarning,
-                    stacklevel=3,
+                    stacklevel=4,
                 )
-            norm = float(np.abs(k).sum(axis=0).max()) + shift + jitter
-            return Cholesky(lower, shift, jitter, norm)
-    smallest = float(eigvalsh(k, subset_by_index=[0, 0])[0])
+            return factor, jitter
+    lowest = smallest()
     raise NotPositiveDefiniteError(
         f"the matrix is not positive semi-definite: its smallest eigenvalue is about "
-        f"{smallest:.3g}, its mean diagonal {mean:.3g}. A kernel matrix has none below "
+        f"{lowest:.3g}, its mean diagonal {mean:.3g}. A kernel matrix has none below "
         "zero but by rounding; compute it in float64, or pass a ridge of at least "
-        f"{max(-smallest, 0):.3g} with ridge_scale='absolute'"
+        f"{max(-lowest, 0):.3g} with ridge_scale='absolute'"
     )
 
 
@@ -104,10 +125,15 @@ def _attempt(k: np.ndarray, shift: float) -> np.ndarray | None:
     shifted = k.copy()
     shifted.flat[:: len(k) + 1] += shift
     diagonal = shifted.diagonal().copy()
+    return lower_factor(shifted, diagonal, len(k))
+
+
+def lower_factor(a: np.ndarray, diagonal: np.ndarray, n: int) -> np.ndarray | None:
+    """L of a matrix, which is overwritten; None if a pivot is what cancellation of
+    ``n`` terms left of an entry of ``diagonal``."""
     try:
-        lower = cholesky(shifted, lower=True, overwrite_a=True, check_finite=False)
+        lower = cholesky(a, lower=True, overwrite_a=True, check_finite=False)
     except np.linalg.LinAlgError:
         return None
-    # A pivot this small is what cancellation left of zero.
-    floor = len(k) * np.finfo(float).eps * diagonal
+    floor = n * np.finfo(float).eps * diagonal
     return lower if np.all(np.diagonal(lower) ** 2 > floor) else None

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from ..kernels.matrix import TiledMatrix
 from ..kernels.matrix.host import as_numpy
 
 # Entries of a symmetric matrix may differ by this much of the largest one: the
@@ -13,14 +14,32 @@ ASYMMETRY = 1e-5
 MAX_ROWS = 32_767
 
 
+def symmetric_matrix(name: str, k: Any) -> np.ndarray | TiledMatrix:
+    """``k`` as a symmetric float64 matrix ``[n, n]`` of any size, or as the symmetric
+    tiled matrix that it is."""
+    if not isinstance(k, TiledMatrix):
+        return _symmetric(name, k)
+    if not k.symmetric:
+        raise ValueError(
+            f"{name} is a tiled matrix {list(k.shape)} between two sets of inputs, "
+            "expected the symmetric one of one set: compute it with x2=None"
+        )
+    return k
+
+
 def square_matrix(name: str, k: Any) -> np.ndarray:
-    """``k`` as a symmetric float64 matrix ``[n, n]``."""
+    """``k`` as a symmetric float64 matrix ``[n, n]`` that LAPACK can take whole."""
     rows = len(k) if hasattr(k, "__len__") else 0
     if rows > MAX_ROWS:
         raise ValueError(
             f"{name} has {rows} rows, expected at most {MAX_ROWS}: LAPACK's 32-bit "
-            "integers are not safe beyond; use a subset of the training set"
+            "integers are not safe beyond; use Posterior or solve, which factorise in "
+            "blocks, or a subset of the training set"
         )
+    return _symmetric(name, k)
+
+
+def _symmetric(name: str, k: Any) -> np.ndarray:
     k = matrix(name, k)
     if k.shape[0] != k.shape[1]:
         raise ValueError(

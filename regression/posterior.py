@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .cholesky import Cholesky, factorise
-from .matrices import matrix, square_matrix, targets, vector
+from .matrices import MAX_ROWS, matrix, symmetric_matrix, targets, vector
 from .ridge import diagonal_shift
+from .tiled_cholesky import TiledCholesky, factorise_tiled
 
 
 class Prediction(NamedTuple):
@@ -53,7 +54,7 @@ class Posterior:
     [0.5, -0.5]
     """
 
-    cholesky: Cholesky
+    cholesky: Cholesky | TiledCholesky
     y: np.ndarray = field(repr=False)
     weights: np.ndarray = field(repr=False)
     residual: float
@@ -66,7 +67,8 @@ class Posterior:
         """Factorise the kernel matrix of the training inputs.
 
         Args:
-            k: ``[n, n]``, of NumPy, JAX or torch.
+            k: ``[n, n]``, of NumPy, JAX or torch; or a tiled matrix on disk, whose
+                factor is kept in temporary files.
             y: targets ``[n]`` or ``[n, outputs]``.
             ridge: the noise variance, >= 0; 0 interpolates.
             ridge_scale: "trace" for a ridge in units of tr(K) / n, or "absolute".
@@ -74,9 +76,11 @@ class Posterior:
         Raises:
             NotPositiveDefiniteError: k is no kernel matrix.
         """
-        k = square_matrix("k", k)
+        k = symmetric_matrix("k", k)
         y, is_vector = targets(y, len(k))
-        cholesky = factorise(k, diagonal_shift(k, ridge, ridge_scale))
+        shift = diagonal_shift(k, ridge, ridge_scale)
+        whole = isinstance(k, np.ndarray) and len(k) <= MAX_ROWS
+        cholesky = factorise(k, shift) if whole else factorise_tiled(k, shift)
         weights = cholesky.solve(y)
         missed = np.linalg.norm(k @ weights + cholesky.shift * weights - y, axis=0)
         size = np.linalg.norm(y, axis=0)

@@ -7,7 +7,7 @@ import numpy as np
 RIDGE_SCALES = ("trace", "absolute")
 
 
-def diagonal_shift(k: np.ndarray, ridge: Any, ridge_scale: str) -> float:
+def diagonal_shift(k: Any, ridge: Any, ridge_scale: str) -> float:
     r"""The number lambda in K + lambda I.
 
     Args:
@@ -19,14 +19,14 @@ def diagonal_shift(k: np.ndarray, ridge: Any, ridge_scale: str) -> float:
     return checked_ridge(ridge) * ridge_unit(k, ridge_scale)
 
 
-def ridge_unit(k: np.ndarray, ridge_scale: str) -> float:
+def ridge_unit(k: Any, ridge_scale: str) -> float:
     """What a ridge of 1 adds to the diagonal of ``k``."""
     if ridge_scale not in RIDGE_SCALES:
         raise ValueError(
             f"ridge_scale is {ridge_scale!r}, expected 'trace' (a ridge in units of "
             "the mean diagonal) or 'absolute'"
         )
-    return float(np.trace(k)) / len(k) if ridge_scale == "trace" else 1.0
+    return float(np.mean(k.diagonal())) if ridge_scale == "trace" else 1.0
 
 
 def checked_ridge(ridge: Any) -> float:

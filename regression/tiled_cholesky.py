@@ -1,0 +1,192 @@
+"""Cholesky out of core: a matrix larger than memory, or than LAPACK can count.
+
+The factor is made panel by panel, from the left (Golub & Van Loan 2013, section
+4.2.6). A panel of columns is in memory while all panels before it are read once, so
+that n^3 / (6 w) numbers are read for panels of w columns.
+"""
+
+import shutil
+import tempfile
+import weakref
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.linalg import solve_triangular
+from scipy.sparse.linalg import LinearOperator, eigsh, onenormest
+
+from .cholesky import lower_factor, with_jitter
+
+MEMORY = 2**30
+
+
+@dataclass(frozen=True, eq=False)
+class TiledCholesky:
+    r"""A = K + (ridge + jitter) I = L L^T, L in panels of columns.
+
+    Args:
+        panels: panel p holds L[edges[p]:, edges[p]:edges[p + 1]], in memory or mapped.
+        edges: first column of every panel, and n.
+        shift: the ridge on the diagonal, in absolute terms.
+        jitter: what was added on top for A to be positive definite; 0 if nothing.
+        norm: the largest absolute column sum of A.
+    """
+
+    panels: list[np.ndarray] = field(repr=False)
+    edges: tuple[int, ...] = field(repr=False)
+    shift: float
+    jitter: float
+    norm: float
+
+    def solve(self, b: np.ndarray) -> np.ndarray:
+        """A^-1 b, ``[n, k]``."""
+        x = self.half_solve(b)
+        for start, stop, panel in reversed(list(self._parts())):
+            width = stop - start
+            x[start:stop] -= panel[width:].T @ x[stop:]
+            x[start:stop] = _triangular(panel[:width], x[start:stop], trans=1)
+        return x
+
+    def half_solve(self, b: np.ndarray) -> np.ndarray:
+        """L^-1 b, ``[n, k]``; b^T A^-1 b is its squared norm."""
+        x = np.array(b, dtype=np.float64)
+        for start, stop, panel in self._parts():
+            width = stop - start
+            x[start:stop] = _triangular(panel[:width], x[start:stop])
+            x[stop:] -= panel[width:] @ x[start:stop]
+        return x
+
+    @cached_property
+    def inverse_diagonal(self) -> np.ndarray:
+        """The diagonal of A^-1, ``[n]``: squared norms of the columns of L^-1."""
+        out = np.empty(self.edges[-1])
+        for start, stop, _ in self._parts():
+            unit = np.zeros((len(out), stop - start))
+            unit[start:stop] = np.eye(stop - start)
+            out[start:stop] = np.sum(self.half_solve(unit) ** 2, axis=0)
+        return out
+
+    @property
+    def log_determinant(self) -> float:
+        """log det A."""
+        diagonals = (np.diagonal(panel) for panel in self.panels)
+        return 2 * float(sum(np.sum(np.log(d)) for d in diagonals))
+
+    @cached_property
+    def condition(self) -> float:
+        """An estimate of the condition number of A in the 1-norm (Higham & Tisseur
+        2000)."""
+        n = self.edges[-1]
+        inverse = LinearOperator(
+            (n, n),
+            matvec=lambda v: self.solve(v.reshape(n, 1))[:, 0],
+            rmatvec=lambda v: self.solve(v.reshape(n, 1))[:, 0],
+            matmat=self.solve,
+            rmatmat=self.solve,
+            dtype=float,
+        )
+        # A single column: its random start is the only thing that is not repeatable.
+        return self.norm * float(onenormest(inverse, t=1))
+
+    def _parts(self) -> Any:
+        return zip(self.edges[:-1], self.edges[1:], self.panels, strict=True)
+
+
+def factorise_tiled(
+    k: Any, shift: float, memory: int = MEMORY, scratch: Any = None
+) -> TiledCholesky:
+    """The Cholesky factor of K + shift I, in float64, panel by panel.
+
+    Jitter is added as by ``factorise``.
+
+    Args:
+        k: a symmetric array or tiled matrix ``[n, n]``; it is not changed.
+        shift: what to add to its diagonal, >= 0.
+        memory: bytes that may be used besides ``k``.
+        scratch: an existing folder for the panels, which are deleted with the factor:
+            4 n^2 bytes. None for the folder of temporary files; an array that is in
+            memory has its factor in memory too.
+
+    Raises:
+        NotPositiveDefiniteError: even 1e-4 of the mean diagonal was not enough.
+    """
+    n = len(k)
+    # A panel, what is subtracted from it, and the part of another one.
+    width = max(1, min(n, int(memory / (3 * 8 * n))))
+    edges = (*range(0, n, width), n)
+    in_memory = isinstance(k, np.ndarray) and scratch is None
+    folder = None if in_memory else tempfile.mkdtemp(".cholesky", dir=scratch)
+    try:
+        (panels, norm), jitter = with_jitter(
+            lambda jitter: _attempt(k, shift + jitter, edges, folder),
+            float(np.mean(k.diagonal())),
+            lambda: _smallest(k),
+        )
+    except BaseException:
+        if folder:
+            shutil.rmtree(folder)
+        raise
+    factor = TiledCholesky(panels, edges, shift, jitter, norm)
+    if folder:
+        weakref.finalize(factor, shutil.rmtree, folder, ignore_errors=True)
+    return factor
+
+
+def _attempt(
+    k: Any, shift: float, edges: tuple[int, ...], folder: str | None
+) -> tuple[list[np.ndarray], float] | None:
+    """The panels of L and the norm of A, or None if A is not positive definite."""
+    n, panels, sums = edges[-1], [], np.zeros(edges[-1])
+    for start, stop in zip(edges[:-1], edges[1:], strict=True):
+        width = stop - start
+        a = np.array(k[start:, start:stop], dtype=np.float64)
+        a[:width].flat[:: width + 1] += shift
+        sums[start:stop] += np.abs(a).sum(axis=0)
+        sums[stop:] += np.abs(a[width:]).sum(axis=1)
+        diagonal = np.diagonal(a).copy()
+        for first, panel in zip(edges, panels, strict=False):
+            across = np.array(panel[start - first : stop - first])
+            # Some rows at a time, so that no second panel is in memory.
+            for row in range(start, n, width):
+                last = min(row + width, n)
+                a[row - start : last - start] -= (
+                    panel[row - first : last - first] @ across.T
+                )
+        lower = lower_factor(a[:width].copy(), diagonal, n)
+        if lower is None:
+            return None
+        a[:width] = lower
+        for row in range(width, len(a), width):
+            a[row : row + width] = _triangular(lower, a[row : row + width].T).T
+        panels.append(_kept(a, folder, len(panels)))
+    return panels, float(sums.max())
+
+
+def _kept(panel: np.ndarray, folder: str | None, number: int) -> np.ndarray:
+    """The panel, or a map of the file that it went to."""
+    if folder is None:
+        return panel
+    file = Path(folder, f"panel-{number}.npy")
+    try:
+        np.save(file, panel)
+    except OSError as error:
+        raise OSError(
+            error.errno,
+            f"the Cholesky factor does not fit into {folder!r} ({error}); pass scratch, "
+            "a folder with room for 4 n^2 bytes",
+        ) from error
+    return np.load(file, "r")
+
+
+def _triangular(lower: np.ndarray, b: np.ndarray, trans: int = 0) -> np.ndarray:
+    return solve_triangular(lower, b, lower=True, trans=trans, check_finite=False)
+
+
+def _smallest(k: Any) -> float:
+    operator = LinearOperator(
+        (len(k), len(k)), matvec=lambda v: k @ v, matmat=lambda v: k @ v, dtype=float
+    )
+    start = np.ones(len(k))
+    return float(eigsh(operator, 1, which="SA", v0=start, tol=1e-3)[0][0])
