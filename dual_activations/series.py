@@ -20,9 +20,8 @@ from array_api_compat import array_namespace
 
 from .backends import backend_of
 from .base import Activation, Array
-from .hermite import Expansion, expand, tails
+from .hermite import expand, tails
 from .moments import safe_divide, safe_sqrt
-from .parameters import degree as checked_degree
 from .parameters import freeze, real
 
 
@@ -57,15 +56,15 @@ class Series:
 
     def sum(self, rho: Array, degree: int) -> Array:
         """sum_{l <= degree} c_l c_l rho^l by Horner's rule."""
-        a, b = (self._coefficients(e) for e in (self.left, self.right))
-        total = a[..., degree] * b[..., degree] + 0 * rho
-        for n in range(degree - 1, -1, -1):
-            total = total * rho + a[..., n] * b[..., n]
+        xp = array_namespace(rho)
+        a, b = (
+            xp.unstack(xp.astype(e.coefficients, self.dtype), axis=-1)[: degree + 1]
+            for e in (self.left, self.right)
+        )
+        total = a[-1] * b[-1] + 0 * rho
+        for x, y in zip(a[-2::-1], b[-2::-1], strict=True):
+            total = total * rho + x * y
         return total
-
-    def _coefficients(self, expansion: Expansion) -> Array:
-        c = expansion.coefficients
-        return array_namespace(c).astype(c, self.dtype)
 
 
 def unclipped_correlation(p: Array, q: Array, c: Array) -> Array:
@@ -147,7 +146,10 @@ class Elementwise(Activation):
                 raise TypeError(
                     f"Elementwise: {name} is {given!r}, expected a function of an array"
                 )
-        checked_degree("Elementwise", self.degree)
+        if not isinstance(self.degree, int) or self.degree < 1:
+            raise ValueError(
+                f"Elementwise: degree is {self.degree!r}, expected an integer > 0"
+            )
         kinks = (*self.kinks, *getattr(self.fn, "kinks", ()))
         kinks = tuple(real("Elementwise", "kinks", t) for t in kinks)
         freeze(self, kinks=kinks, tol=real("Elementwise", "tol", self.tol))

@@ -28,8 +28,10 @@ def known(x: Array) -> float | None:
 def slope(fn: Callable[[Array], Array], x: Array, room: Array) -> Array:
     """f'(x) by central differences, which step over less than ``room``."""
     xp = array_namespace(x)
-    h = xp.finfo(x.dtype).eps ** (1 / 3) * xp.maximum(xp.abs(x), xp.ones_like(x))
-    h = xp.minimum(h, 0.5 * room)
+    eps = xp.finfo(x.dtype).eps
+    size = xp.maximum(xp.abs(x), xp.ones_like(x))
+    # At a kink itself there is no room, but the difference needs some.
+    h = xp.maximum(xp.minimum(eps ** (1 / 3) * size, 0.5 * room), 4 * eps * size)
     above, below = x + h, x - h
     return (fn(above) - fn(below)) / (above - below)
 

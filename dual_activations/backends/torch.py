@@ -7,6 +7,8 @@ import torch
 from torch.utils.checkpoint import checkpoint
 
 Array = Any
+# Terms kept at a time for the gradient of a long sum: few for memory, many for speed.
+ROWS = 8
 
 
 def constant(a: Any, like: Array) -> Array:
@@ -28,8 +30,10 @@ def known(x: Array) -> float | None:
 
 
 def slope(fn: Callable[[Array], Array], x: Array, room: Array) -> Array:
-    """f'(x) by forward-mode differentiation."""
-    return torch.func.jvp(fn, (x,), (torch.ones_like(x),))[1]
+    """f'(x) by differentiation. (Forward mode would give a DeprecationWarning of
+    torch.)"""
+    y, pull = torch.func.vjp(fn, x)
+    return pull(torch.ones_like(y))[0]
 
 
 def matmul(a: Array, b: Array) -> Array:
@@ -42,15 +46,22 @@ def total(
 ) -> tuple[Array, ...]:
     """The sum of ``term(row, *arrays)`` over the rows of ``constants``; the terms are
     computed again for the gradient rather than kept."""
-    keep = torch.is_grad_enabled() and any(a.requires_grad for a in arrays)
+    needs_grad = torch.is_grad_enabled() and any(a.requires_grad for a in arrays)
+    if not needs_grad:
+        return _sum(term, constants, *arrays)
+    blocks = [
+        checkpoint(
+            _sum, term, rows, *arrays, use_reentrant=False, preserve_rng_state=False
+        )
+        for rows in constants.split(ROWS)
+    ]
+    return tuple(sum(parts[1:], parts[0]) for parts in zip(*blocks, strict=True))
+
+
+def _sum(term: Callable, constants: Array, *arrays: Array) -> tuple[Array, ...]:
     sums: tuple[Array, ...] | None = None
     for row in constants.unbind(0):
-        if keep:
-            more = checkpoint(
-                term, row, *arrays, use_reentrant=False, preserve_rng_state=False
-            )
-        else:
-            more = term(row, *arrays)
+        more = term(row, *arrays)
         sums = more if sums is None else tuple(map(torch.add, sums, more))
     return sums
 
