@@ -5,20 +5,25 @@ times. Everything is solved in float64 by NumPy and SciPy.
 """
 
 from .cholesky import JitterWarning, NotPositiveDefiniteError
+from .feature_preconditioner import feature_preconditioner
+from .feature_ridge import FeatureRidge, Moments
 from .flow import Flow, max_learning_rate
 from .leave_one_out import RidgeChoice, choose_ridge
 from .model import GradientFlow, KernelRegression
 from .posterior import Posterior, Prediction
 
 __all__ = [
+    "FeatureRidge",
     "Flow",
     "GradientFlow",
     "JitterWarning",
     "KernelRegression",
+    "Moments",
     "NotPositiveDefiniteError",
     "Posterior",
     "Prediction",
     "RidgeChoice",
     "choose_ridge",
+    "feature_preconditioner",
     "max_learning_rate",
 ]

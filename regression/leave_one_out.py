@@ -73,7 +73,7 @@ def choose_ridge(
     unit_k = unit_roundoff(k)
     k = square_matrix("k", k)
     y, _ = targets(y, len(k))
-    grid = _checked_ridges(ridges)
+    grid = checked_ridges(ridges)
     if criterion not in CRITERIA or (criterion == "error" and y.shape[1] < 2):
         raise ValueError(
             f"criterion is {criterion!r} for y of {y.shape[1]} columns, expected "
@@ -103,7 +103,8 @@ def leave_one_out_residuals(
     return alpha / ((V * V) @ inverse)[:, None]
 
 
-def _checked_ridges(ridges: Any) -> np.ndarray:
+def checked_ridges(ridges: Any) -> np.ndarray:
+    """``ridges`` as an ascending array of numbers > 0, or an error."""
     grid = np.sort([checked_ridge(r) for r in np.atleast_1d(ridges).tolist()])
     if not len(grid) or grid[0] == 0:
         raise ValueError(f"ridges is {ridges!r}, expected at least one number, all > 0")
