@@ -96,7 +96,7 @@ class Model:
         if method == "structured":
             largest = max(
                 (
-                    cost(self.order(layer, rows), layer.sizes, rows).elements
+                    cost(self.order(layer, rows), layer.sizes, rows).held
                     for layer in self.layers
                 ),
                 default=0,

@@ -5,6 +5,7 @@ Written once for JAX and torch. Kernels are ``[D, n, F, m, E]`` as in ``RowSplit
 JAX and torch have it with one meaning.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,8 +76,18 @@ class Convolved:
 Factor = Direct | Outer | Lookup | Convolved
 
 
+def one_by_one(f: Callable[..., Array], *arrays: Array) -> Array:
+    """f of every entry along the first axis of the arrays, stacked."""
+    parts = [f(*entries) for entries in zip(*arrays, strict=True)]
+    return array_namespace(parts[0]).stack(parts)
+
+
 def contract(
-    left: Factor, right: Factor, paired: bool = False, order: str = ""
+    left: Factor,
+    right: Factor,
+    paired: bool = False,
+    order: str = "",
+    each: Callable[..., Array] = one_by_one,
 ) -> Array:
     """sum over weights of left times right, ``[D, n, F, m, E]``.
 
@@ -84,6 +95,7 @@ def contract(
         left, right: factors of x1 and x2 for the same weights.
         paired: whether only pairs of equal samples are wanted.
         order: one of ``cost.ORDERS``; by default the cheapest.
+        each: how to loop over samples (``jax.lax.map`` in JAX programs).
     """
     if isinstance(left, Direct):
         return _einsum("nudfz,mudez->dnfme", left.j, right.j, paired)
@@ -93,8 +105,7 @@ def contract(
         return contract(Direct(jacobian(left)), Direct(jacobian(right)), paired)
     a = position_gram(left, right, paired)
     if order == "gram":
-        half = _einsum("bnmts,mudebsj->nmudebtj", a, right.g, paired)
-        return _einsum("nudfbtj,nmudebtj->dnfme", left.g, half, paired)
+        return _times_half(a, left.g, right.g, paired, each)
     if sizes.b * sizes.t * sizes.s == 1:
         return _times_outer_gram(a, left.g, right.g, paired)
     gg = _einsum("nudfbtj,mudebsj->bdnftmes", left.g, right.g, paired)
@@ -170,6 +181,23 @@ def position_gram(left: Factor, right: Factor, paired: bool) -> Array:
         beta = left.bias * right.bias if paired else left.bias[:, None] * right.bias
         return a + beta[..., None, None]
     return _einsum("nbti,mbsi->bnmts", activations(left), activations(right), paired)
+
+
+def _times_half(
+    a: Array, g: Array, h: Array, paired: bool, each: Callable[..., Array]
+) -> Array:
+    """g^T (a h), one sample of x2 at a time: the half result stays in the cache."""
+    xp = array_namespace(a)
+    if paired:
+        half = xp.einsum("bnts,nudebsj->nudebtj", a, h)
+        return xp.einsum("nudfbtj,nudebtj->dnfe", g, half)
+
+    def of_sample(am: Array, hm: Array) -> Array:
+        half = xp.einsum("bnts,udebsj->nudebtj", am, hm)
+        return xp.einsum("nudfbtj,nudebtj->dnfe", g, half)
+
+    columns = each(of_sample, xp.permute_dims(a, (2, 0, 1, 3, 4)), h)
+    return xp.permute_dims(columns, (1, 2, 3, 0, 4))
 
 
 def _times_outer_gram(a: Array, g: Array, h: Array, paired: bool) -> Array:

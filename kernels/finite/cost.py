@@ -55,7 +55,7 @@ class Sizes:
     Args:
         gram: operations for <a, a'> of one pair of samples, if not 2 b t s i.
         gram_elements: elements written for it, if not b t s.
-        onehot: whether a is one-hot.
+        onehot: whether a is one-hot, so that only its positions are kept.
         direct: whether the Jacobian of b i j weights is there already.
     """
 
@@ -72,10 +72,17 @@ class Sizes:
 
 @dataclass(frozen=True)
 class Cost:
-    """Floating-point operations and elements of intermediate results."""
+    """What one order costs.
+
+    Args:
+        operations: floating-point operations.
+        elements: elements of intermediate results, all that are written.
+        held: of these, the most that exist at once.
+    """
 
     operations: int
     elements: int
+    held: int
 
     def time(self, itemsize: int) -> int:
         """Equivalent operations."""
@@ -84,29 +91,26 @@ class Cost:
 
 def cost(order: str, z: Sizes, r: Rows) -> Cost:
     """The cost of one order for one layer."""
-    if order == "jacobian":
-        return Cost(2 * r.pairs * r.u * r.d * r.f * r.e * z.b * z.i * z.j, 0)
-    positions = z.b * z.t * z.s
-    gram = z.gram if z.gram is not None else 2 * positions * z.i
-    written = z.gram_elements if z.gram_elements is not None else positions
     kept = r.pairs * r.d * r.f * r.e
+    weight = z.b * z.i * z.j
+    if order == "jacobian":
+        return Cost(2 * kept * r.u * weight, 0, 0)
+    if order == "grad":
+        products = 2 * weight * (r.left * z.t + r.right * z.s + kept * r.u)
+        rows = (r.left + r.right) * weight
+        return Cost(products, rows, rows)
+    positions = z.b * z.t * z.s
+    gram = r.pairs * (z.gram if z.gram is not None else 2 * positions * z.i)
+    written = z.gram_elements if z.gram_elements is not None else positions
+    written *= r.pairs
     if order == "two_gram":
         products = kept * positions * (2 * r.u * z.j + 2)
-        return Cost(r.pairs * gram + products, (r.pairs * written + kept * positions))
-    if order == "gram":
-        half = r.pairs * r.u * r.d * r.e * z.b * z.t * z.j
-        products = (
-            2 * half * z.s + 2 * r.pairs * z.b * z.t * z.j * r.u * r.d * r.f * r.e
-        )
-        return Cost(r.pairs * gram + products, r.pairs * written + half)
-    weight = z.b * z.i * z.j
-    forming = 2 * weight * (r.left * z.t + r.right * z.s)
-    if z.onehot:
-        forming = z.j * (r.left * z.t + r.right * z.s)
-    return Cost(
-        forming + 2 * kept * r.u * weight,
-        (r.left + r.right) * weight,
-    )
+        written += kept * positions
+        return Cost(gram + products, written, written)
+    half = r.pairs * r.u * r.d * r.e * z.b * z.t * z.j
+    products = 2 * half * (z.s + r.f)
+    # One sample of x2 at a time.
+    return Cost(gram + products, written + half, written + half // r.m)
 
 
 def cheapest(z: Sizes, r: Rows, itemsize: int) -> str:

@@ -245,7 +245,8 @@ class Block:
         first = self._factors(*left, (u, d, f))
         second = first if right is None else self._factors(*right, (u, d, e))
         parts = [
-            contract(p, q, self.paired) for p, q in zip(first, second, strict=True)
+            contract(p, q, self.paired, each=_each)
+            for p, q in zip(first, second, strict=True)
         ]
         return sum(parts[1:], parts[0])
 
@@ -254,6 +255,10 @@ class Block:
             return jacobian_factors(self.single, bound, self.selected, x, basis, rows)
         program = Program(self.single, bound, [a[0] for a in x], self.selected)
         return program.factors(bound, x, basis, rows)
+
+
+def _each(f: Callable[..., Array], *arrays: Array) -> Array:
+    return jax.lax.map(lambda entries: f(*entries), arrays)
 
 
 def _flat(rows: Array) -> Array:

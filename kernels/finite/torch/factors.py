@@ -54,10 +54,9 @@ def view_rows(use: Use, g: Tensor, place: Place, which: int) -> Tensor:
         return _elementwise(use, g, place, which)
     r = g.shape[0]
     factor = weight_factor(use, g, place, (1, 1, r), bias=False)
-    scale = view.scale
     if use.kind == "lookup":
-        return jacobian(factor)[:, 0, 0] / scale
-    j = jacobian(factor)[:, 0, 0] / scale
+        return _scattered(factor) / view.scale
+    j = jacobian(factor)[:, 0, 0] / view.scale
     if use.kind == "dot":
         i = use.operand.shape[-1]
         j = j.reshape(*j.shape[:2], i, -1)
@@ -67,6 +66,17 @@ def view_rows(use: Use, g: Tensor, place: Place, which: int) -> Tensor:
     c = use.operand.shape[1] // groups
     j = j.reshape(*j.shape[:2], groups, prod(taps), c, -1)
     return j.permute(0, 1, 2, 5, 4, 3).flatten(2)
+
+
+def _scattered(factor: Lookup) -> Tensor:
+    """Jacobian rows of a table, ``[n, R, table]``."""
+    g = factor.g[:, 0, 0, :, 0]  # [n, R, t, j]
+    # Positions that read nothing go to one more row.
+    ids = torch.where(factor.ids < 0, factor.table, factor.ids)
+    out = g.new_zeros(*g.shape[:2], factor.table + 1, g.shape[-1])
+    for one, where, rows in zip(out, ids, g, strict=True):
+        one.index_add_(1, where, rows)
+    return out[:, :, :-1].flatten(2)
 
 
 def direct(rows: Tensor, shape: Rows) -> Direct:
