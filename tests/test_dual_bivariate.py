@@ -15,7 +15,7 @@ from split_pairs import split_expectation
 import tangency as tg
 
 EXPONENTIAL = [tg.Elu(), tg.Elu(0.7), tg.Elu(-0.4), tg.Selu(), tg.Celu(0.5)]
-STAIRS = tg.PiecewiseLinear((-1.5, -0.2, 0.0, 2.0), (0.5, -2.0, 1.0, 1.5), 0.3, -0.7)
+STAIRS = tg.PiecewiseLinear((-1.5, 0.0, 2.0), (0.5, -2.0, 1.5), 0.3, -0.7)
 LINEAR = [tg.HardTanh(), tg.Relu6(), tg.HardSigmoid(), STAIRS]
 ALL = [*EXPONENTIAL, *LINEAR]
 limits = st.floats(-6, 6)
@@ -215,8 +215,14 @@ def test_values_and_gradients_are_finite_at_the_edges(f, dtype):
             assert torch.isfinite(g).all()
 
 
-@pytest.mark.parametrize("f", [tg.Elu(0.7), tg.PiecewiseLinear((0.5,), (1.0,))])
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(
+    "f, dtype",
+    [
+        (tg.Elu(0.7), "float32"),
+        (tg.Elu(0.7), "float64"),
+        (tg.PiecewiseLinear((0.5,), (1.0,)), "float64"),
+    ],
+)
 def test_jax_agrees_with_finite_gradients_under_jit(f, dtype):
     with jax.enable_x64(dtype == "float64"):
         args = [jax.numpy.asarray(a) for a in edges(dtype)]

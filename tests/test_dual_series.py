@@ -228,7 +228,9 @@ def test_elementwise_works_on_every_backend(dtype, xp64):
     expected = tg.Sigmoid().value_and_derivative(p, q, c)
     f = tg.Elementwise(lambda x: 1 / (1 + xp64.exp(-x)), degree=48, tol=1e-5)
     args = [xp64.asarray(a, dtype=getattr(xp64, dtype)) for a in (p, q, c)]
-    for k, exact in zip(f.value_and_derivative(*args), expected, strict=True):
+    run = f.value_and_derivative
+    run = jax.jit(run) if xp64 is jax.numpy else run
+    for k, exact in zip(run(*args), expected, strict=True):
         assert k.dtype == getattr(xp64, dtype) and k.shape == (3, 2)
         assert np.max(np.abs(np.asarray(k) - exact)) < 1e-5
     assert f.variance(args[0]).dtype == getattr(xp64, dtype)
@@ -236,10 +238,10 @@ def test_elementwise_works_on_every_backend(dtype, xp64):
 
 def test_elementwise_under_jit_warns_where_it_would_refuse():
     p, q, c = arrays(1.0, 0.8, 0.5)
-    f = tg.Elementwise(jax.numpy.tanh, degree=32, tol=1e-4)
+    f = tg.Elementwise(jax.numpy.tanh, degree=20, tol=1e-3)
     run = jax.jit(lambda s: f.value(s * p, s * q, s * c))
     with jax.enable_x64(True):
-        assert abs(run(1.0) - tg.Tanh().value(p, q, c)) < 1e-4
+        assert abs(run(1.0) - tg.Tanh().value(p, q, c)) < 1e-3
         jax.effects_barrier()
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
@@ -250,8 +252,8 @@ def test_elementwise_under_jit_warns_where_it_would_refuse():
         rows = jax.vmap(f.value)(*(jax.numpy.ones(3) * a for a in (p, q, c)))
     h = 1e-5
     above, below = (tg.Tanh().value(s * p, s * q, s * c) for s in (1 + h, 1 - h))
-    assert abs(gradient - (above - below) / (2 * h)) < 1e-4
-    assert np.max(np.abs(np.asarray(rows) - tg.Tanh().value(p, q, c))) < 1e-4
+    assert abs(gradient - (above - below) / (2 * h)) < 1e-3
+    assert np.max(np.abs(np.asarray(rows) - tg.Tanh().value(p, q, c))) < 1e-3
 
 
 def test_elementwise_gradients_are_finite_at_zero_rows_and_at_one():
