@@ -17,7 +17,7 @@ from .cpu_forward import (
 from .cpu_lanes import LANES, fma, inner, load, outer, splat, store
 from .cpu_place import place_of, plane_shape, second
 from .encoding import KIND, MEM, OP, RUN, ST
-from .schedule import BACKWARD, CLEAR, CLEAR_GRADIENT, FORWARD
+from .schedule import BACKWARD, CLEAR, FORWARD
 
 
 @outer
@@ -203,12 +203,10 @@ def backward_tile(
     clear(W, mem[MEM.spare], mem[MEM.copies] - mem[MEM.spare])
     for e in range(events.shape[0]):
         kind, s, r = events[e, 0], events[e, 1], events[e, 2]
-        slot, gslot = events[e, 3], events[e, 4]
-        if kind == CLEAR or kind == CLEAR_GRADIENT:
-            back = kind == CLEAR_GRADIENT
-            n = gslot if back else slot
-            start = slot_base(st, s, n, back)
-            clear(W, start, slot_base(st, s, n + 1, back) - start)
+        if kind == CLEAR:
+            slot = events[e, 3]
+            start = slot_base(st, s, slot, False)
+            clear(W, start, slot_base(st, s, slot + 1, False) - start)
             continue
         for c in range(st[s, ST.cols]):
             if kind == FORWARD:

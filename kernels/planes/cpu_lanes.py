@@ -51,7 +51,7 @@ def _pointer(context: Any, builder: Any, kind: Any, array: Any, offset: Any) -> 
 
 @intrinsic
 def load(typing_context, array, offset):
-    """The lanes array[offset], ..., array[offset + LANES - 1]; no bounds are checked."""
+    """The lanes array[offset], array[offset + 1], ...; no bounds are checked."""
 
     def generate(context, builder, signature, args):
         value = builder.load(_pointer(context, builder, array, *args))

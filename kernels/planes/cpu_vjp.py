@@ -53,14 +53,9 @@ def vjp(
             )
     engine = gradient_engine(program, x1.dtype, ntk is not None)
     threads = threads or default_threads()
-    gradients = [np.zeros(x.shape) for x in (x1, x2) if x is not None]
+    gradients = [np.zeros_like(x) for x in (x1, x2) if x is not None]
     for rows, cols in blocks(engine.block, n, m, x2 is None):
-        cotangents = []
-        for c in (nngp, ntk):
-            part = None if c is None else np.asarray(c, np.float64)[rows, cols]
-            if part is not None and x2 is None and rows != cols:
-                part = part + np.asarray(c, np.float64)[cols, rows].T
-            cotangents.append(part)
+        cotangents = [_block(c, rows, cols, x2 is None) for c in (nngp, ntk)]
         images = [x1[rows]]
         if x2 is not None or rows != cols:
             images.append((x1 if x2 is None else x2)[cols])
@@ -68,8 +63,19 @@ def vjp(
         gradients[0][rows] += found[0]
         if len(found) == 2:
             gradients[-1][cols] += found[1]
-    out = [g.astype(x1.dtype) for g in gradients]
-    return out[0], out[1] if x2 is not None else None
+    return gradients[0], None if x2 is None else gradients[1]
+
+
+def _block(
+    cotangent: np.ndarray | None, rows: slice, cols: slice, symmetric: bool
+) -> np.ndarray | None:
+    """The cotangent of a block of pairs, and of the mirrored block if there is one."""
+    if cotangent is None:
+        return None
+    block = np.asarray(np.asarray(cotangent)[rows, cols], np.float64)
+    if symmetric and rows != cols:
+        block = block + np.asarray(cotangent)[cols, rows].T
+    return block
 
 
 class GradientEngine:

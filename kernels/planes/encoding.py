@@ -40,9 +40,10 @@ KIND = _numbered("KIND", "fused box affine dual normalize push swap add")
 # offset in ``Encoding.weights``, slots by their offset in the workspace.
 ST = _numbered(
     "ST",
-    "height width torus fused_start fused_end plain_start plain_end rows cols row_list "
-    "col_list row_groups col_groups col_starts values row_weights col_weights plane_row "
-    "slots gradient_slots slot_of gradient_slot_of exit_height exit_width clear_t",
+    "height width torus fused_start fused_end plain_start plain_end cols row_list "
+    "col_list row_groups col_groups col_starts values row_weights col_weights "
+    "plane_row slots gradient_slots slot_of gradient_slot_of exit_height exit_width "
+    "clear_t",
 )
 # ``map``: numbers of all maps of one image before those of this operation; ``pixel``:
 # pixels of all operations with maps before this one.
@@ -69,7 +70,7 @@ class Encoding:
         parameters: ``[ops, PARAMETERS]``: w, b, u, v; from 4 on those of the dual.
         tables: int64, lists of displacements and groups.
         weights: factors of every pooled pixel, per axis.
-        events: int64 ``[events, 5]``, see ``Schedule``.
+        events: int64 ``[events, 4]``, see ``Schedule``.
         memory: int64 ``[len(MEM)]``.
     """
 
@@ -139,7 +140,7 @@ class _Encoder:
             np.array(self.parameters, np.float64).reshape(-1, PARAMETERS),
             np.array(self.tables, np.int64),
             np.array(self.weights, np.float64),
-            np.array(schedule.events, np.int64).reshape(-1, 5),
+            np.array(schedule.events, np.int64).reshape(-1, 4),
             memory,
         )
 
@@ -154,7 +155,7 @@ class _Encoder:
         row[ST.exit_height], row[ST.exit_width] = stage.shapes[-1]
         row[ST.torus], row[ST.values] = stage.torus, stage.saved + 1
         row[ST.clear_t] = s == 0 and not _starts_with_weights(stage)
-        row[ST.rows], row[ST.cols] = len(need.rows), len(need.cols)
+        row[ST.cols] = len(need.cols)
         row[ST.row_list], row[ST.col_list] = (
             self._list(need.rows),
             self._list(need.cols),

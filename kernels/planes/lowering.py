@@ -136,8 +136,8 @@ def _check_paddings(stage: Stage) -> None:
     paddings = {op.padding for op in stage.ops if isinstance(op, Box)}
     if "CIRCULAR" in paddings and len(paddings) > 1:
         raise NotPlanes(
-            f"paddings {sorted(paddings)} meet between two pools; circular planes close "
-            "on themselves and the others do not, use one kind"
+            f"paddings {sorted(paddings)} meet between two pools; circular planes "
+            "close on themselves and the others do not, use one kind"
         )
 
 

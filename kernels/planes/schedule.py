@@ -7,8 +7,8 @@ until it has been run; a row is run as soon as it is complete.
 
 from collections.abc import Sequence
 
-CLEAR, FORWARD, CLEAR_GRADIENT, BACKWARD = range(4)
-Event = tuple[int, int, int, int, int]
+CLEAR, FORWARD, BACKWARD = range(3)
+Event = tuple[int, int, int, int]
 
 
 class _Slots:
@@ -27,7 +27,7 @@ class _Slots:
 
 
 class Schedule:
-    """Events (kind, stage, row, slot, gradient slot), and the slots of every stage.
+    """Events (kind, stage, row, slot), and the slots of every stage.
 
     Args:
         rows: number of rows of every stage.
@@ -72,8 +72,7 @@ class Schedule:
         return [s.most for s in self._gradient_slots]
 
     def _emit(self, kind: int, stage: int, row: int) -> None:
-        slot, gradient = self.slot_of[stage][row], self.gradient_slot_of[stage][row]
-        self.events.append((kind, stage, row, slot, gradient))
+        self.events.append((kind, stage, row, self.slot_of[stage][row]))
 
     def _complete(self, stage: int, row: int) -> None:
         """Everything that is added to this row has been added."""
@@ -96,7 +95,6 @@ class Schedule:
     def _run_backward(self, stage: int, row: int) -> None:
         if stage > 0:
             self.gradient_slot_of[stage][row] = self._gradient_slots[stage].take(row)
-            self._emit(CLEAR_GRADIENT, stage, row)
         self._emit(BACKWARD, stage, row)
         self._slots[stage].held.pop(row, None)
         if stage < self.last:
