@@ -11,6 +11,8 @@ from .flow import Flow, max_learning_rate
 from .leave_one_out import RidgeChoice, choose_ridge
 from .model import GradientFlow, KernelRegression
 from .posterior import Posterior, Prediction
+from .report import NotConvergedError, Report, Solution
+from .solve import solve
 
 __all__ = [
     "FeatureRidge",
@@ -19,11 +21,15 @@ __all__ = [
     "JitterWarning",
     "KernelRegression",
     "Moments",
+    "NotConvergedError",
     "NotPositiveDefiniteError",
     "Posterior",
     "Prediction",
+    "Report",
     "RidgeChoice",
+    "Solution",
     "choose_ridge",
     "feature_preconditioner",
     "max_learning_rate",
+    "solve",
 ]

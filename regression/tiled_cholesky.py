@@ -174,8 +174,8 @@ def _kept(panel: np.ndarray, folder: str | None, number: int) -> np.ndarray:
     except OSError as error:
         raise OSError(
             error.errno,
-            f"the Cholesky factor does not fit into {folder!r} ({error}); pass scratch, "
-            "a folder with room for 4 n^2 bytes",
+            f"the Cholesky factor does not fit into {folder!r} ({error}); pass a "
+            "folder with room for 4 n^2 bytes as scratch",
         ) from error
     return np.load(file, "r")
 

@@ -145,8 +145,10 @@ def test_a_killed_scheduler_is_reported_and_tiles_are_kept(tmp_path, trial):
     distributed = pytest.importorskip("distributed", reason="needs the extra 'dask'")
     file = tmp_path / "scheduler.json"
     dask = [sys.executable, "-m", "dask"]
+    # The worker must be able to import the kernel.
+    env = {**os.environ, "PYTHONPATH": os.path.dirname(__file__)}
     processes = [
-        subprocess.Popen([*dask, *words, "--scheduler-file", str(file)])
+        subprocess.Popen([*dask, *words, "--scheduler-file", str(file)], env=env)
         for words in (
             ["scheduler", "--port", "0", "--no-dashboard"],
             ["worker", "--nthreads", "1"],

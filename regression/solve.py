@@ -1,0 +1,124 @@
+"""One call for all solvers of (K + ridge I) x = y."""
+
+from typing import Any
+
+import numpy as np
+
+from ..kernels.matrix.progress import progress_bar
+from .cholesky import factorise
+from .conjugate_gradients import conjugate_gradients
+from .matrices import MAX_ROWS, symmetric_matrix, targets
+from .preconditioners import PRECONDITIONERS
+from .report import Report, Solution, relative_residuals
+from .ridge import diagonal_shift
+from .tiled_cholesky import factorise_tiled
+
+SOLVERS = ("auto", "cholesky", "pcg")
+# A factor in memory up to here, on disk up to there.
+IN_MEMORY, ON_DISK = 20_000, 100_000
+
+
+def solve(
+    k: Any,
+    y: Any,
+    ridge: float = 0.0,
+    ridge_scale: str = "trace",
+    solver: str = "auto",
+    tolerance: float = 1e-6,
+    max_iterations: int = 1000,
+    preconditioner: str | None = "nystrom",
+    rank: int = 100,
+    seed: int = 0,
+    checkpoint: Any = None,
+    scratch: Any = None,
+    progress: bool = False,
+) -> Solution:
+    """Solve (K + ridge I) x = y, and say how well.
+
+    ``solver="auto"`` is a Cholesky factor, in memory up to 20,000 rows and out of core
+    up to 100,000. Beyond, an iterative solver has to be asked for by name: nothing is
+    solved to a looser tolerance without being told.
+
+    Args:
+        k: a symmetric array ``[n, n]``, or a tiled matrix on disk.
+        y: ``[n]`` or ``[n, outputs]``.
+        ridge, ridge_scale: as in ``Posterior.fit``.
+        solver: "auto", "cholesky", or "pcg" (preconditioned conjugate gradients).
+        tolerance: of "pcg": of |(K + ridge I) x - y| relative to |y|, for each column.
+        max_iterations: of "pcg", for each column.
+        preconditioner: of "pcg": "nystrom", "rpcholesky" or None.
+        rank: of the preconditioner.
+        seed: of what is random.
+        checkpoint: of "pcg", a file (``.npz``) from which a killed solve goes on.
+        scratch: of "cholesky", a folder with room for 4 n^2 bytes; see
+            ``factorise_tiled``.
+        progress: whether to show a bar.
+
+    Raises:
+        NotPositiveDefiniteError: k is no kernel matrix.
+        NotConvergedError: conjugate gradients did not reach the tolerance.
+
+    >>> import numpy as np
+    >>> solution = solve(np.eye(2), np.asarray([2.0, 4.0]), ridge=1.0)
+    >>> np.round(solution.x, 12).tolist(), solution.report.solver
+    ([1.0, 2.0], 'cholesky')
+    """
+    k = symmetric_matrix("k", k)
+    y, is_vector = targets(y, len(k))
+    shift = diagonal_shift(k, ridge, ridge_scale)
+    solver = _chosen(solver, len(k))
+    if not 0 < tolerance < 1:
+        raise ValueError(f"tolerance is {tolerance!r}, expected a number in (0, 1)")
+    if max_iterations < 1 or rank < 1:
+        raise ValueError(
+            f"max_iterations is {max_iterations!r} and rank {rank!r}, expected "
+            "integers >= 1"
+        )
+    with progress_bar(max_iterations, solver, "step", progress) as advance:
+        if solver == "cholesky":
+            solution = _by_cholesky(k, y, shift, scratch)
+        else:
+            inverse = _preconditioner(preconditioner, k, rank, shift, seed)
+            solution = conjugate_gradients(
+                k, y, shift, inverse, tolerance, max_iterations, checkpoint,
+                advance=advance,
+            )  # fmt: skip
+    x = solution.x[:, 0] if is_vector else solution.x
+    return Solution(x, solution.report)
+
+
+def _chosen(solver: str, n: int) -> str:
+    if solver not in SOLVERS:
+        raise ValueError(f"solver is {solver!r}, expected one of {SOLVERS}")
+    if solver == "auto" and n > ON_DISK:
+        raise ValueError(
+            f"solver is 'auto' for {n} rows, expected at most {ON_DISK}: a factor "
+            "would take days; choose solver='pcg' (with a checkpoint), and see the "
+            "residuals in its report"
+        )
+    return "cholesky" if solver == "auto" else solver
+
+
+def _by_cholesky(k: Any, y: np.ndarray, shift: float, scratch: Any) -> Solution:
+    if len(k) <= IN_MEMORY and scratch is None:
+        k = np.asarray(k, dtype=np.float64)
+    whole = isinstance(k, np.ndarray) and len(k) <= MAX_ROWS and scratch is None
+    factor = (
+        factorise(k, shift) if whole else factorise_tiled(k, shift, scratch=scratch)
+    )
+    x = factor.solve(y)
+    residuals = relative_residuals(k, shift, x, y)[1]
+    none = np.zeros(y.shape[1], dtype=int)
+    report = Report("cholesky", residuals, none, factor.jitter, factor.condition)
+    return Solution(x, report)
+
+
+def _preconditioner(name: Any, k: Any, rank: int, shift: float, seed: int) -> Any:
+    if name is None:
+        return None
+    if name not in PRECONDITIONERS:
+        raise ValueError(
+            f"preconditioner is {name!r}, expected None or one of "
+            f"{tuple(PRECONDITIONERS)}"
+        )
+    return PRECONDITIONERS[name](k, rank, shift, seed)
