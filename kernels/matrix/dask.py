@@ -7,6 +7,7 @@ from typing import Any
 
 import dask
 from distributed import Client, LocalCluster
+from distributed.comm import CommClosedError
 from distributed.scheduler import KilledWorker
 
 from .execution import WorkersLostError
@@ -56,6 +57,11 @@ class _Future:
             raise WorkersLostError(
                 f"a tile killed its worker several times: {error}. Give workers more "
                 "memory, or pass a smaller tile; tiles in a store are kept"
+            ) from error
+        except CommClosedError as error:
+            raise WorkersLostError(
+                f"the connection to the Dask scheduler broke ({error}); start it again, "
+                "then run the same again: tiles in a store are kept"
             ) from error
 
     def cancel(self) -> None:
