@@ -166,36 +166,41 @@ class Elementwise(Activation):
         return self._sum(_derivative_of(self), p, q, c)
 
     def variance(self, p: Array) -> Array:
-        """E f^2, by quadrature alone."""
-        square = expand(self, safe_sqrt(backend_of(p).double(p)), 0, self.kinks).square
-        return array_namespace(p).astype(square, p.dtype)
+        """E f^2, by quadrature alone, whose two rules must agree to ``tol``."""
+        backend, xp = backend_of(p), array_namespace(p)
+        expansion = expand(self, safe_sqrt(backend.double(p)), 0, self.kinks)
+        self._certified(xp.max(2 * expansion.error), p)
+        return xp.astype(expansion.square, p.dtype)
 
     def _sum(self, fn: Callable, p: Array, q: Array, c: Array) -> Array:
-        backend = backend_of(p)
         series = Series(fn, p, q, self.degree, self.kinks)
-        xp = array_namespace(series.bounds)
-        tol = max(self.tol, 64 * float(xp.finfo(series.bounds.dtype).eps))
         rho = unclipped_correlation(p, q, c)
-        needed = backend.known(series.sufficient_degree(tol))
-        if needed is None:
-            backend.report(series.bounds[-1], partial(_warn, tol))
+        tol = self._tolerance(series.bounds)
+        needed = backend_of(p).known(series.sufficient_degree(tol))
+        if needed is None or needed > self.degree:
+            self._certified(series.bounds[-1], p, q)
             return series.sum(rho, self.degree)
-        if needed > self.degree:
-            _refuse(self, series, tol, p, q)
         return series.sum(rho, int(needed))
 
+    def _tolerance(self, like: Array) -> float:
+        return max(self.tol, 64 * float(array_namespace(like).finfo(like.dtype).eps))
 
-def _refuse(f: Elementwise, series: Series, tol: float, p: Array, q: Array) -> None:
-    xp = array_namespace(p, q)
-    known = backend_of(p).known
-    norm = max(known(xp.max(v)) for v in (p, q)) ** 0.5
-    bound = known(series.bounds[-1])
-    raise ValueError(
-        f"Elementwise: at norms up to {norm:.3g} the series of {_name(f.fn)} is "
-        f"certified to {bound:.1e} by degree {f.degree}, expected tol={tol:.1e}; raise "
-        "degree or tol, name the kinks of the function, normalise the inputs, or use "
-        "an activation with a closed form"
-    )
+    def _certified(self, bound: Array, *variances: Array) -> None:
+        """Refuse a bound above the tolerance, or warn of it when it becomes known."""
+        backend, tol = backend_of(bound), self._tolerance(bound)
+        number = backend.known(bound)
+        if number is None:
+            backend.report(bound, partial(_warn, tol))
+        elif not number <= tol:
+            xp = array_namespace(bound)
+            norm = max(backend.known(xp.max(v)) for v in variances) ** 0.5
+            raise ValueError(
+                f"Elementwise: at norms up to {norm:.3g} the series of "
+                f"{_name(self.fn)} is certified to {number:.1e} by degree "
+                f"{self.degree}, expected tol={tol:.1e}; raise degree or tol, name the "
+                "kinks of the function, normalise the inputs, or use an activation "
+                "with a closed form"
+            )
 
 
 def _warn(tol: float, bound: float) -> None:
