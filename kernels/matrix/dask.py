@@ -60,8 +60,8 @@ class _Future:
             ) from error
         except CommClosedError as error:
             raise WorkersLostError(
-                f"the connection to the Dask scheduler broke ({error}); start it again, "
-                "then run the same again: tiles in a store are kept"
+                f"the connection to the Dask scheduler broke ({error}); start it "
+                "again, then run the same again: tiles in a store are kept"
             ) from error
 
     def cancel(self) -> None:

@@ -5,10 +5,20 @@ import sys
 from collections.abc import Sequence
 
 from .. import __version__
-from . import demo, info, kernel
+from ..kernels import WorkersLostError
+from ..regression import NotConvergedError
+from . import demo, info, kernel, matrix
 
 # What users can mend: exit status 2 and a message, as for a wrong option.
-MENDABLE = (ValueError, TypeError, OSError, ModuleNotFoundError, MemoryError)
+MENDABLE = (
+    ValueError,
+    TypeError,
+    OSError,
+    ModuleNotFoundError,
+    MemoryError,
+    WorkersLostError,
+    NotConvergedError,
+)
 INTERRUPTED = 130
 
 
@@ -21,8 +31,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         options.run(options)
-    except KeyboardInterrupt:
-        print("interrupted; nothing was written", file=sys.stderr)
+    except KeyboardInterrupt as interrupt:
+        state = str(interrupt) or "nothing was written"
+        print(f"interrupted; {state}", file=sys.stderr)
         return INTERRUPTED
     except MENDABLE as error:
         text = str(error) or type(error).__name__
@@ -39,6 +50,6 @@ def _parser() -> argparse.ArgumentParser:
         "--version", action="version", version=f"tangency {__version__}"
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for command in (kernel, info, demo):
+    for command in (kernel, matrix, info, demo):
         command.add_parser(commands)
     return parser
