@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 from array_api_compat import array_namespace
@@ -132,7 +133,7 @@ def _cuts(total: int, size: int) -> list[slice]:
     """Slices of nearly equal length, at most ``size``."""
     count = -(-total // size)
     edges = [total * k // count for k in range(count + 1)]
-    return [slice(a, b) for a, b in zip(edges, edges[1:])]
+    return [slice(a, b) for a, b in pairwise(edges)]
 
 
 def _join(parts: list[Array], axis: int) -> Array:

@@ -201,7 +201,7 @@ def _times_half(
 
 
 def _times_outer_gram(a: Array, g: Array, h: Array, paired: bool) -> Array:
-    """a[n, m] <g, h> where a layer has one position: one large product, then a scaling."""
+    """a[n, m] <g, h> for layers with one position: one product, then a scaling."""
     xp = array_namespace(a)
     gram = _einsum("nudfj,mudej->dnfme", g[..., 0, 0, :], h[..., 0, 0, :], paired)
     n = a.shape[1]

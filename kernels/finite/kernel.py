@@ -1,6 +1,5 @@
 """EmpiricalKernel: the NNGP and NTK of a finite network, or of any function."""
 
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -8,6 +7,7 @@ from typing import Any
 
 from ..results import Kernels, wanted
 from .choice import METHODS
+from .dispatch import is_torch
 from .outputs import Projection, RowSplit, SumOfLogits, split_rows
 from .report import Explanation
 from .selection import Select
@@ -29,8 +29,8 @@ class EmpiricalKernel:
     (``params`` then defaults to its own), or a function of torch tensors. Parameters
     that torch does not train (``requires_grad=False``) are left out by default.
 
-    Four methods give the same numbers at different costs (Novak et al. 2022, 2206.08720,
-    table 1):
+    Four methods give the same numbers at different costs (Novak et al. 2022,
+    2206.08720, table 1):
 
     - "jacobian": the Jacobian, then its products;
     - "ntk_vp": NTK-vector products, one vector-Jacobian and Jacobian-vector product per
@@ -38,7 +38,7 @@ class EmpiricalKernel:
     - "structured": cotangents of every layer, contracted with its inputs; the gradients
       of large weights are never formed, and anything unknown is exact through
       the Jacobian of that one parameter;
-    - "auto": the cheaper of the last two, by a count of operations; nothing is compiled.
+    - "auto": the cheaper of the last two, by counting operations; nothing is compiled.
 
     Args:
         f: the function, from inputs with a batch axis to outputs with a batch axis.
@@ -96,7 +96,7 @@ class EmpiricalKernel:
             )
         if not isinstance(self.memory, int) or self.memory < 1:
             raise ValueError(
-                f"EmpiricalKernel: memory is {self.memory!r}, expected a number of bytes"
+                f"EmpiricalKernel: memory is {self.memory!r}, expected an int, bytes"
             )
         for name in ("trace_axes", "diagonal_axes"):
             axes = getattr(self, name)
@@ -174,29 +174,13 @@ class EmpiricalKernel:
     @cached_property
     def _engine(self) -> Any:
         make: Callable[..., Any]
-        if _is_torch(self.f, self.params):
+        if is_torch(self.f, self.params):
             from .torch.engine import Engine as make
         else:
             if self.params is None:
                 raise TypeError(
-                    "EmpiricalKernel: params is missing, expected the tree of parameters "
-                    "that f takes; only a torch.nn.Module has its own"
+                    "EmpiricalKernel: params is missing, expected the tree of "
+                    "parameters that f takes; only a torch.nn.Module has its own"
                 )
             from .jax.engine import Engine as make
         return make(self.f, self.params, self.vmap_axes, self.select)
-
-
-def _is_torch(f: Any, params: Any) -> bool:
-    """Whether f or a parameter is torch's; torch is not imported to find out."""
-    torch = sys.modules.get("torch")
-    if torch is None:
-        return False
-    return isinstance(f, torch.nn.Module) or _holds(params, torch.Tensor)
-
-
-def _holds(tree: Any, kind: type) -> bool:
-    if isinstance(tree, dict):
-        return any(_holds(v, kind) for v in tree.values())
-    if isinstance(tree, (list, tuple)):
-        return any(_holds(v, kind) for v in tree)
-    return isinstance(tree, kind)

@@ -1,4 +1,4 @@
-"""Which pairs of outputs a kernel keeps: all, equal ones, their mean, or projections."""
+"""Which pairs of outputs a kernel keeps: all, equal ones, their mean, projections."""
 
 from dataclasses import dataclass
 from math import prod
@@ -184,8 +184,8 @@ def split_rows(
     both = set(trace) & set(diagonal)
     if both:
         raise ValueError(
-            f"axes {sorted(both)} are in trace_axes and in diagonal_axes; expected each "
-            "in one of them"
+            f"axes {sorted(both)} are in trace_axes and in diagonal_axes; expected "
+            "each in one of them"
         )
     for a in (*trace, *diagonal):
         if shape1[a] != shape2[a]:

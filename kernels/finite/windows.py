@@ -72,7 +72,7 @@ class Window:
 
 
 def patches(x: Array, window: Window) -> Array:
-    """Images ``[n, b, c, *S]`` to patches ``[n, b, t, i]``, i over taps and channels."""
+    """Images ``[n, b, c, *S]`` to patches ``[n, b, t, i]``, i over taps, channels."""
     xp = array_namespace(x)
     n, b, c, *spatial = x.shape
     shifted = [

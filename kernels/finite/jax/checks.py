@@ -31,8 +31,8 @@ def check_parameters(params: Tree, select: Any) -> tuple[list[str], list[bool]]:
             continue
         if not isinstance(leaf, (jax.Array, np.ndarray, np.generic, float)):
             raise TypeError(
-                f"parameter {name} is a {type(leaf).__name__}, expected an array; split "
-                "such leaves off (equinox.partition), or leave them out with select="
+                f"parameter {name} is a {type(leaf).__name__}, expected an array; "
+                "split such leaves off (equinox.partition), or leave them out with select="
             )
         if not jnp.issubdtype(jnp.result_type(leaf), jnp.floating):
             raise TypeError(
@@ -92,9 +92,9 @@ def check_interaction(function: SampleFunction, params: Tree, x: Tree) -> None:
         axis = function.out_axes
         if not -whole.ndim <= axis < whole.ndim or whole.shape[axis] != 2:
             raise ValueError(
-                f"f returns shape {whole.shape} for 2 samples, expected 2 entries along "
-                f"axis {axis}, the batch axis; set vmap_axes=(axis of x, axis of f(x)), "
-                "or vmap_axes=None where samples interact"
+                f"f returns shape {whole.shape} for 2 samples, expected 2 entries "
+                f"along axis {axis}, the batch axis; set vmap_axes=(axis of x, axis of "
+                "f(x)), or vmap_axes=None where samples interact"
             )
         whole = jnp.moveaxis(whole, axis, 0)
         same = (whole == alone) | (jnp.isnan(whole) & jnp.isnan(alone))
@@ -103,10 +103,10 @@ def check_interaction(function: SampleFunction, params: Tree, x: Tree) -> None:
         # Rounding differs between batch sizes; interaction changes leading digits.
         if not gap <= 3 * float(jnp.finfo(whole.dtype).eps) ** 0.5 * size:
             raise ValueError(
-                "f gives another output for a sample when it is computed alone: samples "
-                "interact (batch normalisation in training mode?) or f is random "
-                f"(largest difference {gap:.1e}). Use inference mode, or vmap_axes=None "
-                "for the kernel of the whole batch"
+                "f gives another output for a sample when it is computed alone: "
+                "samples interact (batch normalisation in training mode?) or f is random "
+                f"(largest difference {gap:.1e}). Use inference mode, or "
+                "vmap_axes=None for the kernel of the whole batch"
             )
 
 

@@ -47,7 +47,7 @@ class SampleFunction:
         return params, [a for a, axis in pairs if axis is None]
 
     def single(self, k: int, x: Tree) -> Callable[[Tree, list[Array]], Array]:
-        """Output k of one sample, from ``bind(params, x)`` and an entry of ``stack(x)``.
+        """Output k of one sample, from ``bind(params, x)`` and one of ``stack(x)``.
 
         Of x only the tree is used.
         """
@@ -84,8 +84,8 @@ class SampleFunction:
         found = jax.tree.leaves(self.in_axes, is_leaf=lambda a: a is None)
         if len(found) != len(leaves) or all(axis is None for axis in found):
             raise ValueError(
-                f"vmap_axes names the axes {self.in_axes} for an input of {len(leaves)} "
-                "arrays; expected one axis for each, None where samples share it, and "
+                f"vmap_axes names the axes {self.in_axes} for an input of "
+                f"{len(leaves)} arrays; expected one axis for each, None where samples share it, and "
                 "at least one that is not None"
             )
         return found

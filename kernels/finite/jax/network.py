@@ -13,9 +13,7 @@ Array = Any
 Tree = Any
 
 
-def init(
-    net: Any, key: Array, input_shape: tuple[int, ...], dtype: Any = None
-) -> Tree:
+def init(net: Any, key: Array, input_shape: tuple[int, ...], dtype: Any = None) -> Tree:
     """Random weights of a network, ``[n, *S, c]`` inputs of shape ``input_shape``.
 
     'ntk' layers have standard Gaussian weights; 'standard' ones have the deviations
@@ -32,7 +30,8 @@ def init(
     """
     if len(input_shape) < 2:
         raise ValueError(
-            f"input_shape is {input_shape}, expected (n, features) or (n, H, W, channels)"
+            f"input_shape is {input_shape}, expected (n, features) or "
+            "(n, H, W, channels)"
         )
     found = weights(net, input_signature(tuple(input_shape)))
     leaf = lambda w: isinstance(w, Initial)  # noqa: E731

@@ -19,7 +19,7 @@ def evaluate(eqn: Any, operands: Sequence[Array]) -> list[Array]:
 
 
 def extend(eqn: Any, operands: Sequence[Any]) -> list[View] | None:
-    """The views that an equation makes of a view; None if it is not such an operation."""
+    """The views that an equation makes of a view; None if it does something else."""
     which = [i for i, x in enumerate(operands) if isinstance(x, View)]
     if len(which) != 1:
         return None
@@ -111,7 +111,9 @@ def _slice_index(eqn: Any, p: np.ndarray) -> np.ndarray:
     return p[
         tuple(
             slice(a, b, s)
-            for a, b, s in zip(q["start_indices"], q["limit_indices"], strides)
+            for a, b, s in zip(
+                q["start_indices"], q["limit_indices"], strides, strict=True
+            )
         )
     ]
 

@@ -80,8 +80,8 @@ class Recorder:
 
     def run(self, jaxpr: Any, consts: Sequence[Any], args: Sequence[Any]) -> list[Any]:
         """The outputs of ``jaxpr``, where any argument may be a ``View``."""
-        env: dict[Any, Any] = dict(zip(jaxpr.constvars, consts))
-        env.update(zip(jaxpr.invars, args))
+        env: dict[Any, Any] = dict(zip(jaxpr.constvars, consts, strict=True))
+        env.update(zip(jaxpr.invars, args, strict=True))
         uses = Counter(
             v
             for vs in (jaxpr.outvars, *(e.invars for e in jaxpr.eqns))
@@ -101,7 +101,7 @@ class Recorder:
             else:
                 outs = evaluate(eqn, operands)
                 _follow_scaling(eqn, products, uses)
-            env.update(zip(eqn.outvars, outs))
+            env.update(zip(eqn.outvars, outs, strict=True))
         return [_read(env, v) for v in jaxpr.outvars]
 
     def finish(self, outs: Sequence[Any]) -> list[Array]:
@@ -178,7 +178,7 @@ class Recorder:
             rows.append(outs[carry:])
         if p["reverse"]:
             rows = rows[::-1]
-        ys = [jnp.stack(column) for column in zip(*rows)]
+        ys = [jnp.stack(column) for column in zip(*rows, strict=True)]
         return [*state, *ys]
 
     def _add_bias(

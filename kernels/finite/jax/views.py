@@ -1,7 +1,7 @@
 """Parameters, as the linear views of them that a function computes with."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import jax

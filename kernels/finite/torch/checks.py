@@ -9,7 +9,7 @@ from .views import tensors
 
 
 def check_inputs(x1: Any, x2: Any, axis: int | None) -> None:
-    """x1 and x2 must be the same nests of tensors that differ in the batch axis only."""
+    """x1 and x2 must be the same nests of tensors, but for the batch axis."""
     one = tensors(x1)
     if not one:
         raise TypeError(f"x1 is a {type(x1).__name__}, expected a tensor, or several")
@@ -41,7 +41,8 @@ def check_module(f: Any) -> None:
     for name, module in f.named_modules():
         batch_norm = isinstance(module, nn.modules.batchnorm._BatchNorm)
         if batch_norm and (module.training or module.running_mean is None):
-            what = f"{name or 'it'} is a {type(module).__name__} that uses batch statistics"
+            kind = type(module).__name__
+            what = f"{name or 'it'} is a {kind} that uses batch statistics"
             raise SamplesInteract(INTERACT.format(what=what))
         drops = isinstance(module, nn.modules.dropout._DropoutNd)
         if drops and module.training and module.p > 0:

@@ -114,7 +114,7 @@ class Engine:
     def explain(
         self, k: int, x1: Any, x2: Any, split: RowSplit, method: str, memory: int
     ) -> Explanation:
-        """How ``ntk`` would compute; one sample is tried, the kernel is not computed."""
+        """How ``ntk`` would compute; one sample is tried, nothing more."""
         method, blocks, model = self._plan(k, x1, x2, split, method, memory)
         _, groups = self._structure(k, x1)
         n = self._size(x1)
@@ -191,8 +191,8 @@ class Engine:
         if chosen == "ntk_vp" and not has_forward_mode(self.function, x1):
             if method == "ntk_vp":
                 raise TypeError(
-                    "method 'ntk_vp' needs Jacobian-vector products, which an operation "
-                    "of the function does not have (flash attention, custom autograd "
+                    "method 'ntk_vp' needs Jacobian-vector products, which an "
+                    "operation of the function does not have (flash attention, custom autograd "
                     "functions); use method='structured', which runs in reverse mode"
                 )
             model = replace(model, forward_mode=False)

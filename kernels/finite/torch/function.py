@@ -61,6 +61,10 @@ class Function:
         """Whether a module is in training mode."""
         return bool(getattr(self.f, "training", False))
 
+    def named(self, new: Any) -> dict[str, Tensor]:
+        """Parameters in the user's nest, by name."""
+        return dict(_named(new)) if self._nest is not None else dict(new)
+
     def __call__(self, given: dict[str, Tensor], x: Any) -> Any:
         """The outputs, with some parameters given."""
         rest = {k: p.detach() for k, p in self.params.items() if k not in given}

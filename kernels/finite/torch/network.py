@@ -63,7 +63,8 @@ def to_torch(net: Any, input_shape: tuple[int, ...], seed: int = 0) -> Network:
     """
     if len(input_shape) < 2:
         raise ValueError(
-            f"input_shape is {input_shape}, expected (n, features) or (n, H, W, channels)"
+            f"input_shape is {input_shape}, expected (n, features) or "
+            "(n, H, W, channels)"
         )
     initial = weights(net, input_signature(tuple(input_shape)))
     return Network(net, initial, torch.Generator().manual_seed(seed))

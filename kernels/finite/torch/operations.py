@@ -4,7 +4,6 @@ A rule maps a call to ``(kind, (weight, bias), operand, info)``, or None if this
 not one of the forms it knows.
 """
 
-import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -70,17 +69,19 @@ def scaling(name: str, args: Any, kwargs: Any) -> Any:
     return None
 
 
-def _bound(f: Callable[..., Any], args: Any, kwargs: Any) -> dict[str, Any] | None:
-    try:
-        found = inspect.signature(f).bind(*args, **kwargs)
-    except TypeError:
+def _arguments(
+    names: str, args: Any, kwargs: Any, **defaults: Any
+) -> dict[str, Any] | None:
+    """The arguments of a call by name; None if it is not called like this."""
+    order = names.split()
+    if len(args) > len(order) or not set(kwargs) <= set(order):
         return None
-    found.apply_defaults()
-    return dict(found.arguments)
+    found = {**defaults, **dict(zip(order, args, strict=False)), **kwargs}
+    return found if set(found) == set(order) else None
 
 
 def _linear(func: Any, args: Any, kwargs: Any) -> Call | None:
-    a = _bound(lambda input, weight, bias=None: None, args, kwargs)
+    a = _arguments("input weight bias", args, kwargs, bias=None)
     if a is None or not is_data(a["input"]):
         return None
     weight, bias = a["weight"], a["bias"]
@@ -110,22 +111,20 @@ def _addmm(func: Any, args: Any, kwargs: Any) -> Call | None:
 
 
 def _conv(func: Any, args: Any, kwargs: Any) -> Call | None:
-    a = _bound(
-        lambda input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1: (
-            None
-        ),
-        args,
-        kwargs,
-    )
+    names = "input weight bias stride padding dilation groups"
+    usual = {"bias": None, "stride": 1, "padding": 0, "dilation": 1, "groups": 1}
+    a = _arguments(names, args, kwargs, **usual)
     if a is None or not is_data(a["input"]):
         return None
     x, weight, bias = a["input"], a["weight"], a["bias"]
     if is_data(weight) or is_data(bias) or x.ndim != weight.ndim:
         return None
     dims = weight.ndim - 2
-    every = lambda v: (
-        tuple(v) * (dims // len(v)) if isinstance(v, (tuple, list)) else (v,) * dims
-    )  # noqa: E731,E501
+
+    def every(v: Any) -> tuple[int, ...]:
+        v = tuple(v) if isinstance(v, (tuple, list)) else (v,)
+        return v * (dims // len(v))
+
     taps, dilation = tuple(weight.shape[2:]), every(a["dilation"])
     pads = [(0, 0)] * dims
     if a["padding"] == "same":
@@ -144,13 +143,9 @@ def _conv(func: Any, args: Any, kwargs: Any) -> Call | None:
 
 
 def _embedding(func: Any, args: Any, kwargs: Any) -> Call | None:
-    a = _bound(
-        lambda input, weight, padding_idx=None, max_norm=None, norm_type=2.0, scale_grad_by_freq=False, sparse=False: (
-            None
-        ),  # noqa: E501
-        args,
-        kwargs,
-    )
+    names = "input weight padding_idx max_norm norm_type scale_grad_by_freq sparse"
+    usual = dict.fromkeys(names.split()[2:])
+    a = _arguments(names, args, kwargs, **usual)
     if a is None or a["max_norm"] is not None or view_of(a["weight"]) is None:
         return None
     skip = a["padding_idx"]
@@ -171,11 +166,8 @@ def _gather_rows(func: Any, args: Any, kwargs: Any) -> Call | None:
 
 
 def _layer_norm(func: Any, args: Any, kwargs: Any) -> Call | None:
-    a = _bound(
-        lambda input, normalized_shape, weight=None, bias=None, eps=1e-5: None,
-        args,
-        kwargs,
-    )
+    names = "input normalized_shape weight bias eps"
+    a = _arguments(names, args, kwargs, weight=None, bias=None, eps=1e-5)
     if a is None:
         return None
     x = F.layer_norm(a["input"], a["normalized_shape"], eps=a["eps"])
@@ -183,9 +175,8 @@ def _layer_norm(func: Any, args: Any, kwargs: Any) -> Call | None:
 
 
 def _rms_norm(func: Any, args: Any, kwargs: Any) -> Call | None:
-    a = _bound(
-        lambda input, normalized_shape, weight=None, eps=None: None, args, kwargs
-    )
+    names = "input normalized_shape weight eps"
+    a = _arguments(names, args, kwargs, weight=None, eps=None)
     if a is None:
         return None
     x = F.rms_norm(a["input"], a["normalized_shape"], eps=a["eps"])
@@ -193,22 +184,17 @@ def _rms_norm(func: Any, args: Any, kwargs: Any) -> Call | None:
 
 
 def _group_norm(func: Any, args: Any, kwargs: Any) -> Call | None:
-    a = _bound(
-        lambda input, num_groups, weight=None, bias=None, eps=1e-5: None, args, kwargs
-    )
+    names = "input num_groups weight bias eps"
+    a = _arguments(names, args, kwargs, weight=None, bias=None, eps=1e-5)
     if a is None:
         return None
     return _affine(a, F.group_norm(a["input"], a["num_groups"], eps=a["eps"]), None)
 
 
 def _batch_norm(func: Any, args: Any, kwargs: Any) -> Call | None:
-    a = _bound(
-        lambda input, running_mean, running_var, weight=None, bias=None, training=False, momentum=0.1, eps=1e-5: (
-            None
-        ),  # noqa: E501
-        args,
-        kwargs,
-    )
+    names = "input running_mean running_var weight bias training momentum eps"
+    usual = {"weight": None, "bias": None, "training": False, "momentum": 0.1}
+    a = _arguments(names, args, kwargs, **usual, eps=1e-5)
     if a is None or a["training"]:
         return None
     x = F.batch_norm(a["input"], a["running_mean"], a["running_var"], eps=a["eps"])

@@ -18,7 +18,7 @@ from .views import replace_tensors, tensors
 
 @dataclass(frozen=True)
 class Place:
-    """Where samples lie: axis ``axis`` has size ``outer * n * inner``, in this order."""
+    """Where samples lie: axis ``axis`` has size ``outer * n * inner``, in order."""
 
     axis: int
     outer: int = 1
@@ -30,9 +30,9 @@ class SamplesInteract(ValueError):
 
 
 INTERACT = (
-    "samples interact (batch normalisation in training mode?) or the function is random "
-    "(dropout in training mode?): {what}. Call .eval() first, or set vmap_axes=None for "
-    "the kernel of the whole batch"
+    "samples interact (batch normalisation in training mode?) or the function is "
+    "random (dropout in training mode?): {what}. Call .eval() first, or set "
+    "vmap_axes=None for the kernel of the whole batch"
 )
 
 
