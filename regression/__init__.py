@@ -9,6 +9,11 @@ from .feature_preconditioner import feature_preconditioner
 from .feature_ridge import FeatureRidge, Moments
 from .flow import Flow, max_learning_rate
 from .leave_one_out import RidgeChoice, choose_ridge
+from .marginal_likelihood import (
+    LikelihoodFit,
+    log_marginal_likelihood,
+    maximise_likelihood,
+)
 from .model import GradientFlow, KernelRegression
 from .posterior import Posterior, Prediction
 from .report import NotConvergedError, Report, Solution
@@ -20,6 +25,7 @@ __all__ = [
     "GradientFlow",
     "JitterWarning",
     "KernelRegression",
+    "LikelihoodFit",
     "Moments",
     "NotConvergedError",
     "NotPositiveDefiniteError",
@@ -30,6 +36,8 @@ __all__ = [
     "Solution",
     "choose_ridge",
     "feature_preconditioner",
+    "log_marginal_likelihood",
     "max_learning_rate",
+    "maximise_likelihood",
     "solve",
 ]

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from .matrices import square_matrix, targets, unit_roundoff
+from .matrices import matrix, square_matrix, targets, unit_roundoff
 from .ridge import checked_ridge, ridge_unit
 from .spectrum import Spectrum, eigendecompose
 
@@ -23,13 +23,13 @@ CRITERIA = ("mse", "error")
 
 @dataclass(frozen=True)
 class RidgeChoice:
-    """A ridge chosen by leave-one-out, and the errors that led to it.
+    """A ridge chosen by leave-one-out or validation, and the errors that led to it.
 
     Args:
         ridge: the chosen one, in units of ``ridge_scale``.
         ridge_scale: "trace" or "absolute".
         ridges: all that were tried, ``[r]``.
-        errors: the leave-one-out error of each, ``[r]``.
+        errors: the error of each, ``[r]``.
         criterion: "mse" or "error".
     """
 
@@ -52,8 +52,10 @@ def choose_ridge(
     ridges: Any = RIDGES,
     ridge_scale: str = "trace",
     criterion: str = "mse",
+    validation: tuple[Any, Any] | None = None,
 ) -> RidgeChoice:
-    """The ridge with the smallest leave-one-out error on the training set.
+    """The ridge with the smallest leave-one-out error on the training set, or with the
+    smallest error on a validation set.
 
     One eigendecomposition serves all ridges. No test data are involved.
 
@@ -64,6 +66,8 @@ def choose_ridge(
         ridge_scale: "trace" for ridges in units of tr(K) / n, or "absolute".
         criterion: "mse", or "error": the fraction of rows whose largest prediction is
             not at the largest target. Equal errors are decided by the mse.
+        validation: the kernel between validation and training inputs, ``[m, n]``, and
+            the validation targets; None for leave-one-out.
 
     >>> import numpy as np
     >>> k, y = np.eye(4) + 1, np.asarray([1.0, 1.0, 1.0, 1.0])
@@ -81,12 +85,25 @@ def choose_ridge(
         )
     spectrum = eigendecompose(k, unit_k)
     unit = ridge_unit(k, ridge_scale)
+    if validation is None:
+        truth = y
+    else:
+        k_other = matrix("validation", validation[0], (None, len(k)))
+        truth, _ = targets(validation[1], len(k_other))
+        if truth.shape[1] != y.shape[1]:
+            raise ValueError(
+                f"validation: its targets have {truth.shape[1]} columns, expected "
+                f"{y.shape[1]} as y"
+            )
     mse, error = np.empty(len(grid)), np.empty(len(grid))
     for i, ridge in enumerate(grid):
-        residuals = leave_one_out_residuals(spectrum, y, ridge * unit)
+        if validation is None:
+            residuals = leave_one_out_residuals(spectrum, y, ridge * unit)
+        else:
+            residuals = truth - k_other @ _solved(spectrum, y, ridge * unit)
         mse[i] = np.mean(residuals**2)
-        guess = (y - residuals).argmax(axis=1)
-        error[i] = np.mean(guess != y.argmax(axis=1))
+        guess = (truth - residuals).argmax(axis=1)
+        error[i] = np.mean(guess != truth.argmax(axis=1))
     order = np.lexsort((mse, error)) if criterion == "error" else np.argsort(mse)
     errors = error if criterion == "error" else mse
     return RidgeChoice(float(grid[order[0]]), ridge_scale, grid, errors, criterion)
@@ -97,10 +114,14 @@ def leave_one_out_residuals(
 ) -> np.ndarray:
     """y minus the prediction of each row from all others, ``[n, k]``, where
     ``shift`` > 0 is on the diagonal."""
-    inverse = 1 / (spectrum.values + shift)
+    inverse, V = 1 / (spectrum.values + shift), spectrum.vectors
+    return _solved(spectrum, y, shift) / ((V * V) @ inverse)[:, None]
+
+
+def _solved(spectrum: Spectrum, y: np.ndarray, shift: float) -> np.ndarray:
+    """alpha = (K + shift I)^-1 y, ``[n, k]``."""
     V = spectrum.vectors
-    alpha = V @ (inverse[:, None] * (V.T @ y))
-    return alpha / ((V * V) @ inverse)[:, None]
+    return V @ ((V.T @ y) / (spectrum.values + shift)[:, None])
 
 
 def checked_ridges(ridges: Any) -> np.ndarray:
