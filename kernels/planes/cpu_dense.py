@@ -103,12 +103,14 @@ class Sweep:
         self.plan, self.one, self.two, self.dtype = plan, one, two, dtype
         self.maps1 = np.ascontiguousarray(one.maps.T, dtype)
         self.maps2 = two.padded(two.maps, dtype)
+        if dtype == DOUBLE:
+            self.maps1[:, plan.rounding] = self.maps2[plan.rounding] = 0
         self.inverse2 = two.padded(two.inverse, dtype)
         self.parameters = plan.parameters.astype(dtype)
         if one.zeros or two.zeros:
             rectified = [item.step in RECTIFIED for item in plan.items]
             self.parameters[rectified, PAR.careful] = 1
-        self.where = addresses(plan, dtype, False)
+        self.where = addresses(plan, dtype, fine=back)
         numbers = 2 * plan.values * (2 if back else 1)
         strip = STRIP_BYTES // (numbers * dtype.itemsize) // PANEL * PANEL
         self.width = min(max(strip, SHORTEST), LONGEST)

@@ -52,6 +52,13 @@ def vjp(
     """
     given = {"nngp": nngp, "ntk": ntk}
     check(program, x1, x2, tuple(name for name, c in given.items() if c is not None))
+    shape = (len(x1), len(x1 if x2 is None else x2))
+    for name, cotangent in given.items():
+        if cotangent is not None and np.shape(cotangent) != shape:
+            raise ValueError(
+                f"{name} has shape {np.shape(cotangent)}, expected that of the kernel, "
+                f"{shape}"
+            )
     engine = engine_for(program, x1.dtype)
     threads = threads or default_threads()
     g1 = np.zeros_like(x1, order="C")
@@ -76,8 +83,9 @@ def _block(
     block = np.array(bar[one.rows, two.rows])
     if symmetric:
         block += bar[two.rows, one.rows].T
-        own = block[:, : len(one)]
-        own[...] = np.triu(own) - np.diag(np.diag(own)) / 2
+        if one.rows.start == two.rows.start:
+            own = block[:, : len(one)]
+            own[...] = np.triu(own) - np.diag(np.diag(own)) / 2
     return block
 
 
@@ -87,7 +95,7 @@ class _Block:
     def __init__(self, engine: DenseEngine, one: Side, two: Side) -> None:
         self.plan, self.one, self.two = engine.plan, one, two
         self.sweep = Sweep(engine.plan, one, two, engine.inner(one, two), True)
-        self.back = addresses(engine.plan, self.sweep.dtype, True)
+        self.back = addresses(engine.plan, self.sweep.dtype, back=True)
 
     def gradients(
         self, bars: list[np.ndarray | None], threads: int

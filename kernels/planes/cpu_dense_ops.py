@@ -54,10 +54,34 @@ def _map(M, d1, torus, i, x):
 
 
 @inner
-def _mixed(a1, b1, a2, b2, e):
-    """a1 a2 e + |(a1 - a2, b1 - b2)|^2 / 2."""
-    da, db, half = a1 - a2, b1 - b2, splat(e, 0.5)
-    return fma(a1 * a2, e, half * fma(da, da, db * db))
+def _point(W, d0, at):
+    """A point of the circle and how far it was rounded along it, of the x1 row."""
+    return _own(W, d0, at), _own(W, d0, at + 1), _own(W, d0, at + 2)
+
+
+@inner
+def _step(W, M, d1, torus, at, x, point, fine):
+    """Points of the circle of x2 rows, and the steps to them from the x1 row's.
+
+    ``fine``: without the rounding of the points, which for nearly equal rows is as
+    large as the step. Along the circle it is known; across, a step has nothing.
+    """
+    a1, b1, z1 = point
+    a2, b2 = _map(M, d1, torus, at, x), _map(M, d1, torus, at + 1, x)
+    da, db = a2 - a1, b2 - b1
+    if fine:
+        z = _map(M, d1, torus, at + 2, x) - z1
+        da, db = da - b1 * z, fma(a1, z, db)
+        # Of far points, with |(a1 + a2, b1 + b2)| < 2, a part of it stays: rounding.
+        across = splat(W, 0.25) * fma(da, a1 + a2, db * (b1 + b2))
+        da, db = da - across * (a1 + a2), db - across * (b1 + b2)
+    return a2, b2, da, db
+
+
+@inner
+def _mixed(a1, a2, da, db, e):
+    """a1 a2 e + |(da, db)|^2 / 2."""
+    return fma(a1 * a2, e, splat(e, 0.5) * fma(da, da, db * db))
 
 
 @inner
@@ -81,7 +105,7 @@ def _parameters(W, par, o):
 
 
 @cache
-def _linear(biased: bool, rectified: bool) -> Any:
+def _linear(biased: bool, rectified: bool, fine: bool) -> Any:
     """Affine map, and a rectifier after it."""
 
     def linear(W, M, par, ops, mem, o, k, t, pitch, d0, d1, torus):
@@ -92,14 +116,13 @@ def _linear(biased: bool, rectified: bool) -> Any:
         zero, one = splat(W, 0.0), splat(W, 1.0)
         s1 = _own(W, d0, at)
         if biased:
-            a1, b1 = _own(W, d0, at + 1), _own(W, d0, at + 2)
+            point = _point(W, d0, at + 1)
         for x in range(0, pitch, LANES):
             e = load(W, source + x)
             mixed = e
             if biased:
-                a2 = _map(M, d1, torus, at + 1, x)
-                b2 = _map(M, d1, torus, at + 2, x)
-                mixed = _mixed(a1, b1, a2, b2, e)
+                a2, _, da, db = _step(W, M, d1, torus, at + 1, x, point, fine)
+                mixed = _mixed(point[0], a2, da, db, e)
             slope, out = one, mixed
             if rectified:
                 theta, lune = arc(mixed)
@@ -131,7 +154,7 @@ def _linear_back(biased: bool, rectified: bool) -> Any:
         zero, one = splat(W, 0.0), splat(W, 1.0)
         s1 = _own(W, d0, at)
         if biased:
-            a1, b1 = _own(W, d0, at + 1), _own(W, d0, at + 2)
+            point = _point(W, d0, at + 1)
         for x in range(0, pitch, LANES):
             e = load(W, source + x)
             mixed = e
@@ -139,9 +162,9 @@ def _linear_back(biased: bool, rectified: bool) -> Any:
             ss = s1 * s2
             kept = ss * (one - e)
             if biased:
-                a2 = _map(M, d1, torus, at + 1, x)
-                b2 = _map(M, d1, torus, at + 2, x)
-                mixed = _mixed(a1, b1, a2, b2, e)
+                a1, b1, _ = point
+                a2, b2, da, db = _step(W, M, d1, torus, at + 1, x, point, True)
+                mixed = _mixed(a1, a2, da, db, e)
             bar_e, bar_t = load(W, target + bars + x), zero
             if t >= 0:
                 bar_t = load(W, target + bars + width + x)
@@ -161,7 +184,7 @@ def _linear_back(biased: bool, rectified: bool) -> Any:
                 bar_e = grown
             before = bar_e
             if biased:
-                turn = a1 * (b2 - b1) - b1 * (a2 - a1)
+                turn = a1 * db - b1 * da
                 before = bar_e * (a1 * a2)
                 _gather(W, mem, slot + 1, bar_e * fma(b1 * a2, e, turn))
                 _scatter(W, mem, slot + 1, x, d1, bar_e * fma(b2 * a1, e, zero - turn))
@@ -300,22 +323,24 @@ def _normalize_back(W, M, par, ops, mem, o, k, t, pitch, d0, d1, torus):
     return 0
 
 
-def _add(W, M, par, ops, mem, o, k, t, pitch, d0, d1, torus):
-    W, M, par, ops, mem = views(W, M, par, ops, mem, PARAMETERS, COLUMNS)
-    at, source, target = _places(ops, mem, o, k)
-    width = mem[Place.width]
-    other = k + 2 * width * ops[o, COLUMN.other]
-    a1 = _own(W, d0, at)
-    b1 = _own(W, d0, at + 1)
-    for x in range(0, pitch, LANES):
-        a2 = _map(M, d1, torus, at, x)
-        b2 = _map(M, d1, torus, at + 1, x)
-        mixed = _mixed(a1, b1, a2, b2, load(W, source + x))
-        store(W, target + x, fma(b1 * b2, load(W, other + x), mixed))
-        if t >= 0:
-            new = load(W, source + width + x) + load(W, other + width + x)
-            store(W, target + width + x, new)
-    return 0
+@cache
+def _add(fine: bool) -> Any:
+    def add(W, M, par, ops, mem, o, k, t, pitch, d0, d1, torus):
+        W, M, par, ops, mem = views(W, M, par, ops, mem, PARAMETERS, COLUMNS)
+        at, source, target = _places(ops, mem, o, k)
+        width = mem[Place.width]
+        other = k + 2 * width * ops[o, COLUMN.other]
+        point = _point(W, d0, at)
+        for x in range(0, pitch, LANES):
+            a2, b2, da, db = _step(W, M, d1, torus, at, x, point, fine)
+            mixed = _mixed(point[0], a2, da, db, load(W, source + x))
+            store(W, target + x, fma(point[1] * b2, load(W, other + x), mixed))
+            if t >= 0:
+                new = load(W, source + width + x) + load(W, other + width + x)
+                store(W, target + width + x, new)
+        return 0
+
+    return add
 
 
 def _add_back(W, M, par, ops, mem, o, k, t, pitch, d0, d1, torus):
@@ -324,14 +349,13 @@ def _add_back(W, M, par, ops, mem, o, k, t, pitch, d0, d1, torus):
     width, bars = mem[Place.width], mem[Place.bars]
     other = k + 2 * width * ops[o, COLUMN.other]
     slot = ops[o, COLUMN.slot]
-    a1 = _own(W, d0, at)
-    b1 = _own(W, d0, at + 1)
+    point = _point(W, d0, at)
+    a1, b1, _ = point
     for x in range(0, pitch, LANES):
-        a2 = _map(M, d1, torus, at, x)
-        b2 = _map(M, d1, torus, at + 1, x)
+        a2, b2, da, db = _step(W, M, d1, torus, at, x, point, True)
         e, f = load(W, source + x), load(W, other + x)
         bar = load(W, target + bars + x)
-        turn = a1 * (b2 - b1) - b1 * (a2 - a1)
+        turn = a1 * db - b1 * da
         _gather(W, mem, slot, bar * (b1 * a2 * e - a1 * b2 * f + turn))
         _scatter(W, mem, slot, x, d1, bar * (b2 * a1 * e - a2 * b1 * f - turn))
         _increase(W, source + bars + x, bar * (a1 * a2))
@@ -343,21 +367,24 @@ def _add_back(W, M, par, ops, mem, o, k, t, pitch, d0, d1, torus):
     return 0
 
 
-def _function(row: np.ndarray, back: bool) -> Any:
+def _function(row: np.ndarray, fine: bool, back: bool) -> Any:
     step = Step(row[COLUMN.step])
     if step == Step.DUAL:
         family = int(row[COLUMN.family])
         return _dual_back(family) if back else _dual(family)
     if step == Step.ADD:
-        return _add_back if back else _add
+        return _add_back if back else _add(fine)
     if step == Step.NORMALIZE:
         return _normalize_back if back else _normalize
-    make = _linear_back if back else _linear
-    return make(step in BIASED, step in RECTIFIED)
+    if back:
+        return _linear_back(step in BIASED, step in RECTIFIED)
+    return _linear(step in BIASED, step in RECTIFIED, fine and step in BIASED)
 
 
-def addresses(plan: Plan, dtype: np.dtype, back: bool) -> np.ndarray:
-    """Where the compiled operations of a plan are, or those of the reverse sweep;
-    compiles what is new."""
-    found = [address(_function(row, back), dtype) for row in plan.ops]
+def addresses(
+    plan: Plan, dtype: np.dtype, fine: bool = False, back: bool = False
+) -> np.ndarray:
+    """Where the compiled operations of a plan are; compiles what is new. ``back``:
+    those of the reverse sweep, which needs ``fine`` values."""
+    found = [address(_function(row, fine, back), dtype) for row in plan.ops]
     return np.array(found, np.int64)

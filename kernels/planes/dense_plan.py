@@ -31,12 +31,12 @@ class Step(IntEnum):
     """Operations on (e, t)."""
 
     SCALE = 0  # affine without a bias: map s
-    AFFINE = 1  # maps s, a, b
+    AFFINE = 1  # maps s, a, b and what rounding does to (a, b)
     SCALE_RECTIFY = 2  # with a rectifier, in one pass: maps s, whether s > 0
     AFFINE_RECTIFY = 3
     DUAL = 4  # maps s, 1 / s', and those of the family
     NORMALIZE = 5  # map 1 / sqrt(p + eps)
-    ADD = 6  # maps a, b
+    ADD = 6  # maps a, b and what rounding does
 
 
 BIASED = (Step.AFFINE, Step.AFFINE_RECTIFY)
@@ -45,8 +45,8 @@ RECTIFIED = (Step.SCALE_RECTIFY, Step.AFFINE_RECTIFY)
 COLUMN = IntEnum("COLUMN", "step family source other target map slot", start=0)
 # Columns of ``Plan.parameters`` for the first four steps; a dual has its own.
 PAR = IntEnum("PAR", "w u v g m ratio careful", start=0)
-_MAPS = {Step.SCALE: 1, Step.SCALE_RECTIFY: 2, Step.AFFINE: 3, Step.AFFINE_RECTIFY: 3}
-_MAPS |= {Step.NORMALIZE: 1, Step.ADD: 2}
+_MAPS = {Step.SCALE: 1, Step.SCALE_RECTIFY: 2, Step.AFFINE: 4, Step.AFFINE_RECTIFY: 4}
+_MAPS |= {Step.NORMALIZE: 1, Step.ADD: 3}
 # Sums over the other input that the reverse sweep makes for every row.
 _SLOTS = {Step.SCALE: 1, Step.SCALE_RECTIFY: 1, Step.AFFINE: 2, Step.AFFINE_RECTIFY: 2}
 _SLOTS |= {Step.DUAL: 3, Step.NORMALIZE: 1, Step.ADD: 1}
@@ -169,6 +169,14 @@ class Plan:
             values.append(v)
         return values
 
+    @property
+    def rounding(self) -> list[int]:
+        """The maps that say what rounding to float32 does; they count 0 in float64."""
+        first = {Step.AFFINE: 3, Step.AFFINE_RECTIFY: 3, Step.ADD: 2}
+        steps = [item.step for item in self.items]
+        at = self.ops[:, COLUMN.map]
+        return [int(m) + first[s] for m, s in zip(at, steps, strict=True) if s in first]
+
     def row_maps(
         self, values: list[np.ndarray], true: list[np.ndarray] | None = None
     ) -> np.ndarray:
@@ -241,9 +249,12 @@ class Plan:
 
 
 def circle(p: np.ndarray, q: np.ndarray) -> list[np.ndarray]:
-    """sqrt(p / (p + q)) and sqrt(q / (p + q)); (1, 0) where both are zero."""
+    """(a, b) = (sqrt(p / (p + q)), sqrt(q / (p + q))), or (1, 0) where both are zero;
+    and the angle by which (a, b) turns back when it is no longer rounded to float32."""
     r = inverse_std(p + q)
-    return [np.where(r > 0, np.sqrt(p) * r, 1.0), np.sqrt(q) * r]
+    a, b = np.where(r > 0, np.sqrt(p) * r, 1.0), np.sqrt(q) * r
+    lost_a, lost_b = (x - x.astype(np.float32) for x in (a, b))
+    return [a, b, a * lost_b - b * lost_a]
 
 
 def _fuses(item: _Item, current: int, stack: list[int]) -> bool:
