@@ -51,6 +51,10 @@ def rpcholesky(
         done = factor[:, : len(chosen)]
         block = columns(proposed) - done @ done[proposed].T
         kept, lower = _accepted(block[proposed], residual[proposed], rng)
+        if not kept:
+            # The first is refused only if what is left of it is far less than thought.
+            residual[proposed] = 0.0
+            continue
         kept = kept[: m - len(chosen)]
         lower = lower[: len(kept), : len(kept)]
         new = solve_triangular(lower, block[:, kept].T, lower=True).T

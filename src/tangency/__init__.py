@@ -1,5 +1,7 @@
 """Neural kernels at any width."""
 
+from typing import Any
+
 from . import datasets, dual_activations, kernels, regression, sketch
 from .datasets import *  # noqa: F403
 from .dual_activations import *  # noqa: F403
@@ -19,3 +21,10 @@ __all__ = [
     *regression.__all__,
     *sketch.__all__,
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """What needs an extra is imported by its room when it is asked for."""
+    if name == "NTKFeatures":
+        return sketch.NTKFeatures
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
