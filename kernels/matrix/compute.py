@@ -14,7 +14,7 @@ from .fill import fill
 from .opening import make_store
 from .progress import progress_bar
 from .stored import StoredMatrix
-from .tiles import Grid, file_tile, size
+from .tiles import PARTS, Grid, file_tile, size
 
 Array = Any
 
@@ -95,8 +95,9 @@ def _in_memory(
     m = (x1 if x2 is None else x2).shape[0]
     shape = tuple(x1.shape)
     if tile is None:
-        tile = block_size(kernel, x1) if executor is None else None
-        tile = tile or file_tile(kernel, shape, m)
+        alone = executor is None
+        tile = block_size(kernel, x1) if alone else None
+        tile = tile or file_tile(kernel, shape, m, 1 if alone else PARTS)
     grid = Grid(shape[0], m, tile, symmetric=x2 is None)
     tiles = list(grid)
     out: dict[str, np.ndarray] = {}

@@ -75,17 +75,20 @@ def tile_size(kernel: Any, shape: tuple[int, ...]) -> int:
     return max(1, int(sqrt(COVARIANCES) / (pixels if every_pair else sqrt(pixels))))
 
 
-def file_tile(kernel: Any, shape: tuple[int, ...], columns: int) -> int:
+def file_tile(
+    kernel: Any, shape: tuple[int, ...], columns: int, parts: int = PARTS
+) -> int:
     """Rows of a tile that is written or sent: worth its overhead, quickly done.
 
     Args:
         kernel: whose cost decides, read from its plan where it has one.
         shape: of x1, ``[n, ...]``.
         columns: of the matrix.
+        parts: rows of tiles that there should be at least.
     """
     seconds = _entry_layers(kernel, shape) / SPEED
     side = int(min(LARGEST, sqrt(SECONDS / seconds)))
-    return max(SMALLEST, min(side, max(shape[0], columns) // PARTS))
+    return max(SMALLEST, min(side, max(shape[0], columns) // parts))
 
 
 def _entry_layers(kernel: Any, shape: tuple[int, ...]) -> float:
