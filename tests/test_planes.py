@@ -170,6 +170,18 @@ def test_images_of_any_scale():
             np.testing.assert_allclose(a, b, rtol=2e-6)
 
 
+def test_a_window_of_a_circular_plane_may_come_in_two_pieces():
+    # One pooled pixel takes pixels 0 and 2 of the plane d = 2, which wraps around.
+    net = tg.serial(
+        *conv_relu("CIRCULAR"), layers.AvgPool((1, 3), (1, 1)), layers.Flatten()
+    )
+    x1, x2 = images(2, (1, 4, 2), 0), images(3, (1, 4, 2), 1)
+    expected = covariances(net, x1, x2, True)
+    found = planes.kernel(planes.lower(net, x1.shape), x1, x2)
+    np.testing.assert_allclose(found[0], expected.nngp, rtol=1e-12)
+    np.testing.assert_allclose(found[1], expected.ntk, rtol=1e-12)
+
+
 def test_gradients_equal_finite_differences():
     x1, x2 = images(2, (5, 4, 2), 0), images(2, (5, 4, 2), 1)
     a, b = np.random.default_rng(2).standard_normal((2, 2, 2))

@@ -237,16 +237,12 @@ class _Encoder:
         runs: list[list[int]] = []
         for k, pooled, first, count in groups:
             begin, end = self.tables[starts + k : starts + k + 2]
-            if runs:
+            if runs and runs[-1][:2] == [begin, end - begin] and runs[-1][4] == count:
                 last = runs[-1]
-                step = first - last[3] - (last[5] - 1) * last[6]
-                same = last[:2] == [begin, end - begin] and last[4] == count
-                if same and pooled == last[2] + last[5] and last[5:] != [1, 0]:
-                    if step == last[6]:
-                        last[5] += 1
-                        continue
-                elif same and pooled == last[2] + 1:
-                    last[5:] = [2, first - last[3]]
+                step = last[6] if last[5] > 1 else first - last[3]
+                here = (last[2] + last[5], last[3] + last[5] * step)
+                if (pooled, first) == here:
+                    last[5:] = last[5] + 1, step
                     continue
             runs.append([begin, end - begin, pooled, first, count, 1, 0])
         return [tuple(run) for run in runs]
