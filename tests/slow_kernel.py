@@ -1,6 +1,7 @@
 """A kernel for tests of faults; run as a script, it fills a store with it."""
 
 import os
+import resource
 import signal
 import sys
 import time
@@ -50,11 +51,13 @@ if __name__ == "__main__":
     # By the name under which the tests know it too, not as a class of "__main__".
     from slow_kernel import SlowKernel as Kernel
 
-    path, seconds, user = sys.argv[1:]
+    path, seconds, user, size = sys.argv[1:]
     if user != "same":
         # Other users may not be able to read this Python: import all that is needed.
         library_version()
         os.setuid(int(user))
+    if int(size):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (int(size), int(size)))
     print("computing", flush=True)
     tg.compute(Kernel(float(seconds)), inputs(), path=path, **TILES)
     print("done", flush=True)

@@ -48,7 +48,7 @@ def test_gradients_are_those_of_finite_differences(xp64):
     xp, point = xp64, np.asarray([1.3, 0.2, 0.3, 0.1])
     if xp.__name__ == "jax.numpy":
         jax = pytest.importorskip("jax", reason="the xp fixture is jax's")
-        got = jax.grad(lambda p: likelihood(xp, *p))(xp.asarray(point))
+        got = jax.jit(jax.grad(lambda p: likelihood(xp, *p)))(xp.asarray(point))
     else:
         torch = pytest.importorskip("torch", reason="the xp fixture is torch's")
         p = torch.tensor(point, requires_grad=True)

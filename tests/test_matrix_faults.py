@@ -2,7 +2,6 @@
 
 import os
 import random
-import resource
 import subprocess
 import sys
 import time
@@ -19,13 +18,14 @@ SCRIPT = Path(__file__).with_name("slow_kernel.py")
 SECONDS = 0.004
 
 
-def start(path, user="same", **options):
+def start(path, user="same", size=0):
+    """The script, as another user, or unable to write files larger than ``size``."""
+    words = [SCRIPT, path, SECONDS, user, size]
     return subprocess.Popen(
-        [sys.executable, str(SCRIPT), str(path), str(SECONDS), str(user)],
+        [sys.executable, *map(str, words)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        **options,
     )
 
 
@@ -102,10 +102,7 @@ def test_a_full_disk_is_reported_and_loses_nothing(tmp_path):
         file.unlink()
     smallest = min(file.stat().st_size for file in finished(path))
 
-    def limit():
-        resource.setrlimit(resource.RLIMIT_FSIZE, (smallest - 1, smallest - 1))
-
-    with start(path, preexec_fn=limit) as process:
+    with start(path, size=smallest - 1) as process:
         out, err = process.communicate()
     assert "done" not in out
     assert "could not be written" in err and "tiles before it are kept" in err

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import tracemalloc
 from dataclasses import dataclass
 
 import numpy as np
@@ -116,6 +117,21 @@ def test_reading_maps_tiles_and_never_changes_them(whole):
         tile[0, 0] = 1
     # Any reader of .npy reads a tile.
     np.testing.assert_array_equal(np.load(whole / "ntk-0-1.npy"), tile)
+
+
+def test_slicing_takes_no_more_memory_than_the_slice(path):
+    def linear(x1, x2=None, get="ntk"):
+        return x1 @ (x1 if x2 is None else x2).T
+
+    tg.compute(linear, inputs(1000), tile=100, path=path)
+    tracemalloc.start()
+    try:
+        rows = tg.open_matrix(path)[500:510]
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert rows.shape == (10, 1000)
+    assert peak < 2**18 < 1000 * 1000 * 8 / 30
 
 
 def test_what_is_there_is_not_computed_again(path):

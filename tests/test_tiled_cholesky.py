@@ -99,16 +99,16 @@ def linear(x1, x2=None, get="ntk"):
 
 
 def test_a_matrix_larger_than_memory_is_solved(tmp_path):
-    x, y = np.random.default_rng(0).normal(size=(1500, 5)), np.ones((1500, 1))
+    x, y = np.random.default_rng(0).normal(size=(1000, 5)), np.ones((1000, 1))
     k = tg.compute(linear, x, tile=150, path=tmp_path / "k")
     tracemalloc.start()
     try:
-        factor = factorise_tiled(k, 1.0, memory=2**20, scratch=tmp_path)
+        factor = factorise_tiled(k, 1.0, memory=2**19, scratch=tmp_path)
         solution = factor.solve(y)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
     residual = k @ solution + solution - y
     assert np.linalg.norm(residual) < 1e-8 * np.linalg.norm(y)
-    # 18 megabytes each, of matrix and factor.
-    assert peak < 2**21 < k.nbytes / 8
+    # Eight megabytes of matrix, and as much of factor.
+    assert peak < 2**20 < k.nbytes / 7
