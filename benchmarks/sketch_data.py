@@ -1,0 +1,100 @@
+"""The inputs that sketches are measured on, and the exact kernels they approximate."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+import tangency as tg
+
+from .networks import fully_connected, myrtle5_gap
+
+PHOTOGRAPHS = ("astronaut", "chelsea", "coffee", "rocket")
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Landmarks come from ``sample`` alone; errors are those on ``test``."""
+
+    net: Any
+    sample: np.ndarray
+    test: np.ndarray
+    exact: np.ndarray
+
+
+def vectors() -> tuple[Any, np.ndarray, np.ndarray]:
+    """256 features, a signal of 12 dimensions in noise of full rank; unit norm."""
+    rng = np.random.default_rng(0)
+    mix = rng.standard_normal((12, 256))
+    x = rng.standard_normal((2500, 12)) @ mix + 2 * rng.standard_normal((2500, 256))
+    x = x * (16 / np.linalg.norm(x, axis=1, keepdims=True))
+    return fully_connected(3), x[:2000].astype(np.float32), x[2000:].astype(np.float32)
+
+
+def digits() -> tuple[Any, np.ndarray, np.ndarray]:
+    """Real digits of 8 x 8 pixels, standardised."""
+    train, test = tg.digits()
+    scale = tg.Standardize.fit(train.images)
+    images = scale.transform(train.images), scale.transform(test.images)
+    return myrtle5_gap(), images[0][:600], images[1][:100]
+
+
+def photographs() -> tuple[Any, np.ndarray, np.ndarray]:
+    """32 x 32 patches of photographs that scikit-image brings, each normalised; those
+    of the last photograph are the test."""
+    from skimage import data
+
+    rng = np.random.default_rng(0)
+    patches = []
+    for name in PHOTOGRAPHS:
+        photo = getattr(data, name)()[..., :3] / 255.0
+        rows, columns = (rng.integers(0, s - 32, 60) for s in photo.shape[:2])
+        cut = [
+            photo[r : r + 32, c : c + 32] for r, c in zip(rows, columns, strict=True)
+        ]
+        patches.append(np.asarray(cut))
+    x = np.concatenate(patches)
+    x = x - x.mean(axis=(1, 2), keepdims=True)
+    x = x / np.maximum(x.std(axis=(1, 2, 3), keepdims=True), 1e-3)
+    x = x.astype(np.float32)
+    return myrtle5_gap(), x[:180], x[180:220]
+
+
+DATA = {"fc-256": vectors, "digits-cntk": digits, "photographs-cntk": photographs}
+
+
+@lru_cache(maxsize=1)
+def load(name: str) -> Inputs:
+    """The inputs of one data set, with their exact NTK in float64."""
+    net, sample, test = DATA[name]()
+    exact = tg.compute(tg.ExactKernel(net), test.astype(np.float64))
+    return Inputs(net, sample, test, exact)
+
+
+def errors(found: np.ndarray, exact: np.ndarray) -> dict[str, float]:
+    """How far a kernel matrix is from another one.
+
+    ``relative`` is in the Frobenius norm, ``centred`` the same after both are centred
+    (a common scale then matters less), ``trace`` the relative error of the trace, and
+    ``smallest`` and ``largest`` are the extreme eigenvalues of the found matrix in
+    units of the exact one, with a ridge of 0.01 of the mean diagonal on both.
+    """
+    found = found.astype(np.float64)
+    n = len(exact)
+    centre = np.eye(n) - 1 / n
+    gap = found - exact
+    shift = 0.01 * np.trace(exact) / n * np.eye(n)
+    lower = np.linalg.cholesky(exact + shift)
+    half = np.linalg.solve(lower, np.linalg.solve(lower, found + shift).T)
+    values = np.linalg.eigvalsh((half + half.T) / 2)
+    return {
+        "relative": float(np.linalg.norm(gap) / np.linalg.norm(exact)),
+        "centred": float(
+            np.linalg.norm(centre @ gap @ centre)
+            / np.linalg.norm(centre @ exact @ centre)
+        ),
+        "trace": float(np.trace(gap) / np.trace(exact)),
+        "smallest": float(values[0]),
+        "largest": float(values[-1]),
+    }
