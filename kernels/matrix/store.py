@@ -5,16 +5,14 @@ of. So a run may be killed at any moment, several may work on one store at a tim
 what is there is never computed again.
 """
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import numpy as np
 
-from .files import sweep, written_whole
+from .files import created, sweep, written_whole
 from .manifest import NAME, Manifest, fingerprints
 from .tile_file import digest, fault, map_tile, write_tile
 from .tiles import size
@@ -61,12 +59,13 @@ class Store:
         if (folder / NAME).exists():
             return cls.joined(folder, manifest)
         _make_folder(folder)
+        sweep(folder)
         manifest = replace(
             manifest,
             x1=(_save_inputs(folder, x1),),
             x2=() if x2 is None else (_save_inputs(folder, x2),),
         )
-        if not _created(folder / NAME, manifest.to_bytes()):
+        if not created(folder / NAME, manifest.to_bytes()):
             return cls.joined(folder, manifest)
         return cls(folder, manifest)
 
@@ -195,21 +194,6 @@ class Store:
         with written_whole(self.folder / NAME) as file:
             file.write(manifest.to_bytes())
         return Store(self.folder, manifest)
-
-
-def _created(path: Path, content: bytes) -> bool:
-    """Write a file that is not there; False if another process was faster."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}.{uuid4().hex[:8]}")
-    with written_whole(draft) as file:
-        file.write(content)
-    try:
-        # A link, unlike a rename, fails where the name is taken.
-        os.link(draft, path)
-    except FileExistsError:
-        return False
-    finally:
-        draft.unlink()
-    return True
 
 
 def _make_folder(folder: Path) -> None:
