@@ -6,12 +6,13 @@ JAX and torch have it with one meaning.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 from array_api_compat import array_namespace
 
-from .cost import Rows, Sizes, cheapest
+from .cost import Rows, Sizes, cheapest, cost
 from .windows import Window, patches, pixel_gram
 
 Array = Any
@@ -110,6 +111,46 @@ def contract(
         return _times_outer_gram(a, left.g, right.g, paired)
     gg = _einsum("nudfbtj,mudebsj->bdnftmes", left.g, right.g, paired)
     return _einsum("bnmts,bdnftmes->dnfme", a, gg, paired)
+
+
+def contract_with_itself(
+    factor: Factor, paired: bool = False, each: Callable[..., Array] = one_by_one
+) -> Array:
+    """``contract(factor, factor)``, computing one of every two symmetric blocks."""
+    sizes, rows = measure(factor, factor, paired)
+    order = cheapest(sizes, rows, 4)
+    work = cost(order, sizes, rows).operations
+    # Small blocks take as long as larger ones.
+    groups = min(4, rows.n) if work > 2**24 and not paired else 1
+    if groups < 2:
+        return contract(factor, factor, paired, each=each)
+    if order == "grad":
+        factor = Direct(jacobian(factor))
+    edges = [rows.n * k // groups for k in range(groups + 1)]
+    parts = [_samples(factor, slice(a, b)) for a, b in pairwise(edges)]
+    table: dict[tuple[int, int], Array] = {}
+    for a, left in enumerate(parts):
+        for b, right in enumerate(parts[: a + 1]):
+            block = contract(
+                left, right, order="" if order == "grad" else order, each=each
+            )
+            table[a, b] = block
+            if a != b:
+                xp = array_namespace(block)
+                table[b, a] = xp.permute_dims(block, (0, 3, 4, 1, 2))
+    xp = array_namespace(block)
+    lines = [
+        xp.concat([table[a, b] for b in range(groups)], axis=3) for a in range(groups)
+    ]
+    return xp.concat(lines, axis=1)
+
+
+def _samples(factor: Factor, where: slice) -> Factor:
+    """Some samples of a factor."""
+    arrays = {
+        k: v[where] for k, v in vars(factor).items() if hasattr(v, "shape") and v.ndim
+    }
+    return replace(factor, **arrays)
 
 
 def measure(left: Factor, right: Factor, paired: bool) -> tuple[Sizes, Rows]:

@@ -32,7 +32,8 @@ def check_parameters(params: Tree, select: Any) -> tuple[list[str], list[bool]]:
         if not isinstance(leaf, (jax.Array, np.ndarray, np.generic, float)):
             raise TypeError(
                 f"parameter {name} is a {type(leaf).__name__}, expected an array; "
-                "split such leaves off (equinox.partition), or leave them out with select="
+                "split such leaves off (equinox.partition), or leave them out with "
+                "select="
             )
         if not jnp.issubdtype(jnp.result_type(leaf), jnp.floating):
             raise TypeError(
@@ -87,8 +88,6 @@ def check_interaction(function: SampleFunction, params: Tree, x: Tree) -> None:
     bound = function.bind(params, two)
     together = jax.tree.leaves(jax.jit(function.f)(params, two))
     for k, whole in enumerate(together):
-        single = function.single(k, two)
-        alone = jax.jit(jax.vmap(single, (None, 0)))(bound, function.stack(two))
         axis = function.out_axes
         if not -whole.ndim <= axis < whole.ndim or whole.shape[axis] != 2:
             raise ValueError(
@@ -96,6 +95,8 @@ def check_interaction(function: SampleFunction, params: Tree, x: Tree) -> None:
                 f"along axis {axis}, the batch axis; set vmap_axes=(axis of x, axis of "
                 "f(x)), or vmap_axes=None where samples interact"
             )
+        single = function.single(k, two)
+        alone = jax.jit(jax.vmap(single, (None, 0)))(bound, function.stack(two))
         whole = jnp.moveaxis(whole, axis, 0)
         same = (whole == alone) | (jnp.isnan(whole) & jnp.isnan(alone))
         gap = float(jnp.max(jnp.where(same, 0, jnp.abs(whole - alone)), initial=0.0))
@@ -104,8 +105,8 @@ def check_interaction(function: SampleFunction, params: Tree, x: Tree) -> None:
         if not gap <= 3 * float(jnp.finfo(whole.dtype).eps) ** 0.5 * size:
             raise ValueError(
                 "f gives another output for a sample when it is computed alone: "
-                "samples interact (batch normalisation in training mode?) or f is random "
-                f"(largest difference {gap:.1e}). Use inference mode, or "
+                "samples interact (batch normalisation in training mode?) or f is "
+                f"random (largest difference {gap:.1e}). Use inference mode, or "
                 "vmap_axes=None for the kernel of the whole batch"
             )
 

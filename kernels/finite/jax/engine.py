@@ -12,7 +12,7 @@ import numpy as np
 from .. import contraction as c
 from ..blocks import Blocks, run
 from ..choice import Layer, Model, plan
-from ..contraction import contract
+from ..contraction import contract, contract_with_itself
 from ..outputs import RowSplit
 from ..report import Explanation, report
 from .checks import check_inputs, check_interaction, check_parameters, forward_mode
@@ -243,7 +243,10 @@ class Block:
             )
         u, d, f, e = self.sizes
         first = self._factors(*left, (u, d, f))
-        second = first if right is None else self._factors(*right, (u, d, e))
+        if right is None:
+            alone = [contract_with_itself(p, self.paired, _each) for p in first]
+            return sum(alone[1:], alone[0])
+        second = self._factors(*right, (u, d, e))
         parts = [
             contract(p, q, self.paired, each=_each)
             for p, q in zip(first, second, strict=True)

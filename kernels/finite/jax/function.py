@@ -85,7 +85,7 @@ class SampleFunction:
         if len(found) != len(leaves) or all(axis is None for axis in found):
             raise ValueError(
                 f"vmap_axes names the axes {self.in_axes} for an input of "
-                f"{len(leaves)} arrays; expected one axis for each, None where samples share it, and "
-                "at least one that is not None"
+                f"{len(leaves)} arrays; expected one axis for each, None where samples "
+                "share it, and at least one that is not None"
             )
         return found

@@ -8,7 +8,14 @@ from torch import Tensor
 
 from ..blocks import Blocks, run
 from ..choice import Layer, Model, plan
-from ..contraction import Direct, Factor, Outer, contract, measure
+from ..contraction import (
+    Direct,
+    Factor,
+    Outer,
+    contract,
+    contract_with_itself,
+    measure,
+)
 from ..outputs import RowSplit
 from ..report import Explanation, report
 from .checks import check_inputs, check_module, check_output
@@ -87,8 +94,12 @@ class Engine:
                 )
             rows1, rows2 = (*sizes[:2], sizes[2]), (*sizes[:2], sizes[3])
             first = self.factors(k, *left, rows1, method)
-            other = first if same else self.factors(k, *right, rows2, method)
             total: Any = 0
+            if same:
+                for p in first:
+                    total = total + contract_with_itself(p, split.paired)
+                return total
+            other = self.factors(k, *right, rows2, method)
             for p, q in zip(first, other, strict=True):
                 total = total + contract(p, q, split.paired)
             return total
@@ -192,8 +203,9 @@ class Engine:
             if method == "ntk_vp":
                 raise TypeError(
                     "method 'ntk_vp' needs Jacobian-vector products, which an "
-                    "operation of the function does not have (flash attention, custom autograd "
-                    "functions); use method='structured', which runs in reverse mode"
+                    "operation of the function does not have (flash attention, custom "
+                    "autograd functions); use method='structured', which runs in "
+                    "reverse mode"
                 )
             model = replace(model, forward_mode=False)
             chosen, blocks = plan(model, method, split, n, m, x2 is None, memory)
