@@ -85,8 +85,8 @@ def assert_close(got, want, tolerance):
         np.testing.assert_allclose(a, b, rtol=0, atol=tolerance * abs(b).max() + 1e-300)
 
 
-# Families that compile quickly; every family is in the parametrised test below.
-SOME = (tg.Relu(), tg.LeakyRelu(0.2), tg.Erf(1.2, 0.8, 0.1), tg.Gelu())
+# Two families; others are in a test below, each costs seconds to compile.
+SOME = (tg.Relu(), tg.LeakyRelu(0.2), tg.Erf(1.2, 0.8, 0.1))
 AFFINE = st.builds(
     Affine,
     w=st.floats(0.3, 2.5),

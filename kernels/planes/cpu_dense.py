@@ -37,6 +37,7 @@ class Side:
     """Some rows of an input, and everything that depends on one of them.
 
     Attributes:
+        source, rows: the input, and which of its rows.
         x: ``[rows, d]``, in the dtype of the input.
         variances: of every value of the plan, float64.
         maps: float64 ``[maps, rows]``.
@@ -48,7 +49,7 @@ class Side:
     """
 
     def __init__(self, plan: Plan, x: np.ndarray, rows: slice) -> None:
-        self.rows = rows
+        self.source, self.rows = x, rows
         self.x = np.array(x[rows], order="C")
         squares = np.einsum("nd,nd->n", self.x, self.x, dtype=np.float64)
         self.zeros = bool((squares == 0).any())
@@ -87,10 +88,15 @@ class Side:
         pad = [(0, 0)] * (values.ndim - 1) + [(0, -len(self) % PANEL)]
         return np.ascontiguousarray(np.pad(values, pad, mode="edge"), dtype)
 
+    @property
+    def sampled(self) -> np.ndarray:
+        """A few row numbers."""
+        return np.arange(self.rows.start, self.rows.stop, max(1, len(self) // 16))
+
     @cached_property
     def sample(self) -> np.ndarray:
-        """Directions of a few rows, float64."""
-        some = slice(None, None, max(1, len(self) // 16))
+        """Directions of these rows, float64."""
+        some = self.sampled - self.rows.start
         return self.x[some] * self.inverse[some, None]
 
 
@@ -164,6 +170,9 @@ class DenseEngine:
         if self.dtype == DOUBLE or not self.plan.exact:
             return DOUBLE
         near = 1 - one.sample @ two.sample.T < NEAR[SINGLE]
+        if one.source is two.source:
+            # A row is near itself, which says nothing of the others.
+            near &= one.sampled[:, None] != two.sampled
         return DOUBLE if near.mean() > MANY else SINGLE
 
     def forward(
@@ -247,11 +256,10 @@ def kernel(
     T = np.empty(shape, x1.dtype) if "ntk" in names else None
     for right, lefts in engine.blocks(x1, x2):
         for left in lefts:
-            rows, cols = left.rows, right.rows
-            part = None if T is None else T[rows, cols]
-            engine.forward(
-                left, right, K[rows, cols], part, threads or default_threads()
-            )
+            part = right.after(left.rows.start) if x2 is None else right
+            block = (left.rows, part.rows)
+            ntk = None if T is None else T[block]
+            engine.forward(left, part, K[block], ntk, threads or default_threads())
     if x2 is None:
         for array in (K, T):
             if array is not None:

@@ -8,7 +8,7 @@ the variances, and so the gradient
 S the sum of e-bar (1 - e) over x2, p-bar the derivative in the variance of the input.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -67,9 +67,8 @@ def vjp(
         for left in lefts:
             part = right.after(left.rows.start) if x2 is None else right
             bars = [_block(bar, left, part, x2 is None) for bar in (nngp, ntk)]
-            one, two = _Block(engine, left, part).gradients(bars, threads)
-            g1[left.rows] += one
-            (g1 if g2 is None else g2)[part.rows] += two
+            out = (g1[left.rows], (g1 if g2 is None else g2)[part.rows])
+            _Block(engine, left, part).add_gradients(bars, out, threads)
     return g1, g2
 
 
@@ -97,15 +96,30 @@ class _Block:
         self.sweep = Sweep(engine.plan, one, two, engine.inner(one, two), True)
         self.back = addresses(engine.plan, self.sweep.dtype, back=True)
 
-    def gradients(
+    def add_gradients(
+        self,
+        bars: list[np.ndarray | None],
+        out: tuple[np.ndarray, np.ndarray],
+        threads: int,
+    ) -> None:
+        """Add the gradients in the rows of both sides to ``out``."""
+        one, two = self.one, self.two
+        G, sums1, sums2, near = self._sweep(bars, threads)
+        _add_product(out[0], G, two.x, threads)
+        _add_product(out[1], np.ascontiguousarray(G.T), one.x, threads)
+        self._add_own(out[0], one, sums1)
+        self._add_own(out[1], two, sums2)
+        for pairs in near:
+            near_gradients(one.x, two.x, one.inverse, two.inverse, pairs, *out)
+
+    def _sweep(
         self, bars: list[np.ndarray | None], threads: int
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Gradients in the rows of both sides, float64."""
-        sweep, one, two = self.sweep, self.one, self.two
-        dtype, n, m = sweep.dtype, len(one), len(two)
-        two.columns(dtype)
-        C = np.empty((n, sweep.torus), dtype)
-        wide = [np.zeros(C.shape, dtype) for _ in bars]
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[np.ndarray]]:
+        """G, the sums over the other side's rows for both, and the near pairs."""
+        sweep, n, m = self.sweep, len(self.one), len(self.two)
+        self.two.columns(sweep.dtype)  # once, before the threads ask for it
+        C = np.empty((n, sweep.torus), sweep.dtype)
+        wide = [np.zeros(C.shape, sweep.dtype) for _ in bars]
         for full, bar in zip(wide, bars, strict=True):
             if bar is not None:
                 full[:, :m] = bar
@@ -132,33 +146,30 @@ class _Block:
             sums2.append(sums[:, :m].astype(np.float64))
 
         share(range(0, n, SHARE), work, threads)
-        g1 = self._products(C[:, :m], two.x, threads) + self._own(one, sums1)
-        g2 = self._products(C[:, :m].T, one.x, threads) + self._own(two, sum(sums2))
-        for pairs in near:
-            near_gradients(one.x, two.x, one.inverse, two.inverse, pairs, g1, g2)
-        return g1, g2
+        return C[:, :m], sums1, sum(sums2), near
 
-    def _own(self, side: Side, sums: np.ndarray) -> np.ndarray:
-        """The part of the gradient along the rows themselves."""
+    def _add_own(self, out: np.ndarray, side: Side, sums: np.ndarray) -> None:
+        """Add the part of the gradient along the rows themselves."""
         bar = self.plan.pull_back(side.variances, side.maps, sums, variance_slope)
         factor = side.inverse**2 * sums[-2] + 2 / self.plan.channels * bar
-        return factor[:, None] * side.x
+        out += factor.astype(out.dtype)[:, None] * side.x
 
-    def _products(self, G: np.ndarray, x: np.ndarray, threads: int) -> np.ndarray:
-        """G x, float64."""
-        out = np.empty((len(G), x.shape[1]))
-        for start in range(0, x.shape[1], FEATURES):
-            columns = slice(start, min(start + FEATURES, x.shape[1]))
-            B = packed(x[:, columns], self.sweep.dtype)
-            part = np.zeros((len(G), B.shape[0] * B.shape[2]), self.sweep.dtype)
 
-            def work(rows: Iterator[int], part=part, B=B) -> None:
-                for i in rows:
-                    add_product(part, G, B, i, min(i + SHARE, len(G)))
+def _add_product(out: np.ndarray, G: np.ndarray, x: np.ndarray, threads: int) -> None:
+    """Add G x to ``out``."""
+    for start in range(0, x.shape[1], FEATURES):
+        columns = slice(start, min(start + FEATURES, x.shape[1]))
+        B = packed(x[:, columns], G.dtype)
 
-            share(range(0, len(G), SHARE), work, threads)
-            out[:, columns] = part[:, : columns.stop - start]
-        return out
+        def work(rows: Iterable[int], columns=columns, B=B) -> None:
+            part = np.empty((SHARE, B.shape[0] * B.shape[2]), G.dtype)
+            for i in rows:
+                A = G[i : i + SHARE]
+                part[...] = 0
+                add_product(part, A, B, 0, len(A))
+                out[i : i + SHARE, columns] += part[: len(A), : out[0, columns].size]
+
+        share(range(0, len(G), SHARE), work, threads)
 
 
 def variance_slope(activation: Activation, p: np.ndarray) -> np.ndarray:
