@@ -1,4 +1,4 @@
-"""The exact engine: symmetry, edge inputs, shapes, and what it needs to track."""
+"""Exact kernels: symmetry, edge inputs, shapes, and what it needs to track."""
 
 from functools import partial
 
@@ -48,10 +48,11 @@ NETS |= {"gap": (GAP, (5, 4, 3)), "flat": (FLAT, (5, 4, 3))}
 
 @pytest.mark.parametrize("name", NETS)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_edge_inputs_give_finite_symmetric_psd_kernels(name, dtype):
+@pytest.mark.parametrize("engine", ["exact", "planes"])
+def test_edge_inputs_give_finite_symmetric_psd_kernels(name, dtype, engine):
     net, shape = NETS[name]
     x = edge_rows(shape).astype(dtype)
-    for kernel in exact(net)(x):
+    for kernel in tg.ExactKernel(net, engine)(x):
         assert np.all(np.isfinite(kernel))
         assert np.array_equal(kernel, kernel.T)
         # Norms differ by 1e12, so the matrix is scaled to unit diagonal first.
@@ -63,11 +64,13 @@ def test_edge_inputs_give_finite_symmetric_psd_kernels(name, dtype):
 
 @pytest.mark.parametrize("name", NETS)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_edge_inputs_give_finite_gradients_on_torch(name, dtype):
+@pytest.mark.parametrize("engine", ["exact", "planes"])
+def test_edge_inputs_give_finite_gradients_on_torch(name, dtype, engine):
     net, shape = NETS[name]
     x = torch.tensor(edge_rows(shape).astype(dtype), requires_grad=True)
     y = torch.tensor(edge_rows(shape).astype(dtype), requires_grad=True)
-    for kernels in (exact(net)(x, y), exact(net)(x)):
+    kernel = tg.ExactKernel(net, engine)
+    for kernels in (kernel(x, y), kernel(x)):
         x.grad = y.grad = None
         sum(torch.log1p(k.abs()).sum() for k in kernels).backward()
         assert torch.isfinite(x.grad).all()
