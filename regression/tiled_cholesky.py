@@ -113,7 +113,7 @@ def factorise_tiled(
         NotPositiveDefiniteError: even 1e-4 of the mean diagonal was not enough.
     """
     n = len(k)
-    # A panel, what is subtracted from it, and the part of another one.
+    # A panel, what is subtracted from it, and copies on the way.
     width = max(1, min(n, int(memory / (3 * 8 * n))))
     edges = (*range(0, n, width), n)
     in_memory = isinstance(k, np.ndarray) and scratch is None
@@ -138,7 +138,7 @@ def _attempt(
     k: Any, shift: float, edges: tuple[int, ...], folder: str | None
 ) -> tuple[list[np.ndarray], float] | None:
     """The panels of L and the norm of A, or None if A is not positive definite."""
-    n, panels, sums = edges[-1], [], np.zeros(edges[-1])
+    panels, sums = [], np.zeros(edges[-1])
     for start, stop in zip(edges[:-1], edges[1:], strict=True):
         width = stop - start
         a = np.array(k[start:, start:stop], dtype=np.float64)
@@ -148,18 +148,12 @@ def _attempt(
         diagonal = np.diagonal(a).copy()
         for first, panel in zip(edges, panels, strict=False):
             across = np.array(panel[start - first : stop - first])
-            # Some rows at a time, so that no second panel is in memory.
-            for row in range(start, n, width):
-                last = min(row + width, n)
-                a[row - start : last - start] -= (
-                    panel[row - first : last - first] @ across.T
-                )
-        lower = lower_factor(a[:width].copy(), diagonal, n)
+            a -= panel[start - first :] @ across.T
+        lower = lower_factor(a[:width].copy(), diagonal, edges[-1])
         if lower is None:
             return None
         a[:width] = lower
-        for row in range(width, len(a), width):
-            a[row : row + width] = _triangular(lower, a[row : row + width].T).T
+        a[width:] = _triangular(lower, a[width:].T).T
         panels.append(_kept(a, folder, len(panels)))
     return panels, float(sums.max())
 
