@@ -8,6 +8,7 @@ from numba import njit
 
 import tangency as tg
 from tangency import dual_activations
+from tangency.kernels.planes.cpu_cache import cached_njit
 from tangency.kernels.planes.cpu_duals import determinant, partials, value
 from tangency.kernels.planes.cpu_lanes import LANES, load, store
 from tangency.kernels.planes.encode_activation import NoDual, dual_of
@@ -45,9 +46,10 @@ KINKED = (tg.ABRelu, tg.Sign, tg.Step)
 @cache
 def compiled(family):
     """``partials`` of a family over arrays; its first two results are ``value``'s."""
-    family = int(family)
+    return cached_njit()(evaluation(int(family)))
 
-    @njit(cache=True)
+
+def evaluation(family):
     def run(c, p, q, M, N, par, out):
         n = c.shape[0]
         for j in range(0, n, LANES):
@@ -161,8 +163,11 @@ def test_small_and_large_norms_keep_relative_accuracy(norm):
 
 
 def test_hot_loops_are_packed_in_the_assembly():
-    dual(tg.Relu(), *np.ones((3, 16)), np.float32)
-    assembly = "".join(compiled(Family.RECTIFIER).inspect_asm().values())
+    run = njit(evaluation(int(Family.RECTIFIER)))
+    run(
+        *np.ones((3, 16), np.float32), *np.ones((3, 64), np.float32), np.ones(128, "f4")
+    )
+    assembly = "".join(run.inspect_asm().values())
     packed, single = assembly.count("vfmadd213ps"), assembly.count("vfmadd213ss")
     if not packed + single:
         pytest.skip("this processor has no fused multiply-add of AVX")
