@@ -130,6 +130,9 @@ def test_gradients_are_those_of_finite_differences(name, method):
     t = torch.asarray(x, requires_grad=True)
     (sketch(t, get="ntk") ** 2).sum().backward()
     assert np.isclose((t.grad.numpy() * v).sum(), expected, rtol=1e-5)
+    if name not in ("gelu", "fc"):
+        # Two are enough for JAX, which compiles for seconds.
+        return
     with jax.enable_x64(True):
         loss = jax.jit(jax.grad(lambda x: (sketch(x, get="ntk") ** 2).sum()))
         assert np.isclose((loss(jax.numpy.asarray(x)) * v).sum(), expected, rtol=1e-5)
@@ -152,18 +155,18 @@ def test_gradients_of_relu_landmarks_are_those_of_finite_differences(method):
 
 def test_weight_scales_have_gradients():
     _, shape = CASES["relu"]
-    x = inputs(6, shape)
+    x = torch.asarray(inputs(6, shape))
 
     def trace_of(w):
         conv = tg.Conv(6, (3, 3), padding="SAME", W_std=w, b_std=0.2)
         net = tg.serial(conv, tg.Relu(), tg.GlobalAvgPool(), tg.Dense(1, W_std=w))
-        sketch = tg.SketchedKernel(net, 24, "random")
-        return sketch(jax.numpy.asarray(x), get="ntk").trace()
+        return tg.SketchedKernel(net, 24, "random")(x, get="ntk").trace()
 
-    with jax.enable_x64(True):
-        h = 1e-5
-        slope = (trace_of(W + h) - trace_of(W - h)) / (2 * h)
-        assert np.isclose(jax.grad(trace_of)(W), slope, rtol=1e-6)
+    h = 1e-5
+    expected = (trace_of(W + h) - trace_of(W - h)) / (2 * h)
+    w = torch.tensor(W, dtype=torch.float64, requires_grad=True)
+    trace_of(w).backward()
+    assert np.isclose(float(w.grad), float(expected), rtol=1e-6)
 
 
 @pytest.mark.parametrize("method", METHODS)
