@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils.checkpoint import CheckpointError
 
 from ..blocks import Blocks, run
 from ..choice import Layer, Model, plan
@@ -21,13 +22,14 @@ from ..report import Explanation, report
 from .checks import check_inputs, check_module, check_output
 from .factors import direct, view_rows, weight_factor
 from .function import Function
-from .groups import Group, group
-from .methods import has_forward_mode, sample_rows, sweep, vector_products
+from .groups import Group, group, one_by_one
+from .methods import has_vector_products, sample_rows, sweep, vector_products
 from .recorder import record
 from .samples import Place, locate, take
 from .views import replace_tensors, tensors
 
 Rows = tuple[int, int, int]
+RECOMPUTES = "the function runs itself again in its backward pass (checkpoint)"
 
 
 class Engine:
@@ -147,15 +149,17 @@ class Engine:
             )
             return [direct(found[name], rows) for name in self.function.selected]
         places, groups = self._structure(k, x)
+        alone = [g.names[0] for g in groups if g.kind == "samples"]
+        found = {}
+        if alone:
+            found = sample_rows(self.function, k, x, self.in_axis, axis, basis, alone)
+        if len(alone) == len(groups):
+            return [direct(found[name], rows) for name in alone]
         recorder, out, stand_ins = record(self.function, self.function.trained, x)
         out = tensors(out)[k]
         if not self.mapped:
             places = [Place(0, use.output.shape[0]) for use in recorder.uses]
         cotangents = sweep(out, [u.output for u in recorder.uses], basis, axis)
-        alone = [g.names[0] for g in groups if g.kind == "samples"]
-        found = {}
-        if alone:
-            found = sample_rows(self.function, k, x, self.in_axis, axis, basis, alone)
         result: list[Factor] = []
         for g in groups:
             if g.kind == "samples":
@@ -183,9 +187,13 @@ class Engine:
         if key not in self._known:
             fn, trained = self.function, self.function.trained
             if self.mapped:
-                places, recorder = locate(
-                    fn, trained, x, self.in_axis, self.out_axis, k
-                )
+                try:
+                    places, recorder = locate(
+                        fn, trained, x, self.in_axis, self.out_axis, k
+                    )
+                except CheckpointError:
+                    self._known[key] = ([], one_by_one(fn.selected, RECOMPUTES))
+                    return self._known[key]
             else:
                 recorder, _, _ = record(fn, trained, x)
                 places = [Place(0, use.output.shape[0]) for use in recorder.uses]
@@ -199,7 +207,7 @@ class Engine:
         n = self._size(x1)
         m = n if x2 is None else self._size(x2)
         chosen, blocks = plan(model, method, split, n, m, x2 is None, memory)
-        if chosen == "ntk_vp" and not has_forward_mode(self.function, x1):
+        if chosen == "ntk_vp" and not has_vector_products(self.function, x1):
             if method == "ntk_vp":
                 raise TypeError(
                     "method 'ntk_vp' needs Jacobian-vector products, which an "

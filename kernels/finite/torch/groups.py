@@ -64,6 +64,11 @@ def group(
     return [g for g in groups if g.names[0] not in merged or len(g.names) > 1]
 
 
+def one_by_one(selected: list[str], reason: str) -> list[Group]:
+    """All parameters sample by sample."""
+    return [Group((name,), "samples", [], reason=reason) for name in selected]
+
+
 def _one(
     name: str,
     part: list[tuple[int, int]],

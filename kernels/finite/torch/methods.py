@@ -146,13 +146,18 @@ def vector_products(
     return kernel.permute(1, 3, 4, 0, 2)
 
 
-def has_forward_mode(fn: Any, x: Any) -> bool:
-    """Whether Jacobian-vector products exist: flash attention has none."""
+def has_vector_products(fn: Any, x: Any) -> bool:
+    """Whether torch.func differentiates in both modes: not through flash attention."""
     trained = fn.trained
     still = {name: torch.zeros_like(p) for name, p in trained.items()}
+
+    def outputs(p: dict[str, Tensor]) -> tuple[Tensor, ...]:
+        return tuple(tensors(fn(p, x)))
+
     try:
         with quiet():
-            torch.func.jvp(lambda p: tuple(tensors(fn(p, x))), (trained,), (still,))
+            torch.func.vjp(outputs, trained)
+            torch.func.jvp(outputs, (trained,), (still,))
     except (RuntimeError, NotImplementedError):
         return False
     return True
