@@ -1,6 +1,7 @@
 """Kernels of networks: layer descriptions, engines, and one call before them all."""
 
-from .finite import EmpiricalKernel, Projection
+from . import finite
+from .finite import *  # noqa: F403
 from .kernel import ExactKernel
 from .matrix import (
     MissingTileError,
@@ -16,11 +17,9 @@ from .matrix import (
 from .results import Kernels
 
 __all__ = [
-    "EmpiricalKernel",
     "ExactKernel",
     "Kernels",
     "MissingTileError",
-    "Projection",
     "StoreMismatchError",
     "TiledMatrix",
     "WorkersLostError",
@@ -29,4 +28,5 @@ __all__ = [
     "open_matrix",
     "resume_matrix",
     "verify_matrix",
+    *finite.__all__,
 ]
