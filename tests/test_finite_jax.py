@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tangency.kernels.finite import EmpiricalKernel
 
@@ -9,7 +11,9 @@ jax = pytest.importorskip("jax")
 jnp = jax.numpy
 from finite_functions import FUNCTIONS  # noqa: E402
 
-# Compiling takes most of the time: the other functions run with the slow tests.
+# Compiling takes most of the time: large functions, and most functions for methods that
+# treat all alike, run with the slow tests.
+LARGE = ("transformer", "convolutions", "recurrent", "reversed_scan_with_outputs")
 QUICK = (
     "mlp",
     "scaled_weights",
@@ -74,7 +78,13 @@ def tolerance_of(name):
     return 1e-6 if name == "cast_weights" else 1e-12
 
 
-@pytest.mark.parametrize("name", FUNCTIONS)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.slow if name in LARGE else ())
+        for name in FUNCTIONS
+    ],
+)
 def test_structured_derivatives_equal_the_jacobian(name):
     f, params, x1, x2 = case(name)
     kernel = EmpiricalKernel(f, params, "structured", trace_axes=())
@@ -134,22 +144,26 @@ def test_explain_names_the_path_of_every_parameter(name):
         assert (p.how == "jacobian") == bool(p.reason)
 
 
-def test_random_networks_agree():
+@pytest.mark.slow
+@given(
+    st.lists(st.integers(1, 6), min_size=1, max_size=3),
+    st.integers(1, 4),
+    st.floats(0.2, 2.0),
+)
+@settings(max_examples=20)
+def test_random_networks_agree(widths, tokens, scale):
     rng = np.random.default_rng(7)
     normal = lambda *s: jnp.asarray(rng.standard_normal(s))  # noqa: E731
-    for _ in range(3):
-        depth, tokens = rng.integers(1, 4), rng.integers(1, 5)
-        widths = [3, *map(int, rng.integers(1, 7, depth)), 2]
-        params = [
-            (normal(a, b), normal(b)) for a, b in zip(widths, widths[1:], strict=False)
-        ]
-        scale = float(rng.uniform(0.2, 2.0))
+    widths = [3, *widths, 2]
+    params = [
+        (normal(a, b), normal(b)) for a, b in zip(widths, widths[1:], strict=False)
+    ]
 
-        def f(p, x, scale=scale):
-            for w, b in p:
-                x = jnp.tanh(scale * (x @ w) + b)
-            return x.mean(1)
+    def f(p, x):
+        for w, b in p:
+            x = jnp.tanh(scale * (x @ w) + b)
+        return x.mean(1)
 
-        x1, x2 = normal(3, tokens, 3), normal(2, tokens, 3)
-        kernel = EmpiricalKernel(f, params, "structured", trace_axes=())
-        assert_close(full(kernel, x1, x2), reference(f, params, x1, x2))
+    x1, x2 = normal(3, tokens, 3), normal(2, tokens, 3)
+    kernel = EmpiricalKernel(f, params, "structured", trace_axes=())
+    assert_close(full(kernel, x1, x2), reference(f, params, x1, x2))

@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tangency.kernels.finite import EmpiricalKernel, Projection
 
@@ -75,6 +77,37 @@ def test_symmetric_kernels_and_blocks(name):
     for memory in (2**31, 60_000):
         kernel = EmpiricalKernel(net, None, "structured", (), memory=memory)
         assert_close(full(kernel, x1), want)
+
+
+@given(
+    st.lists(st.integers(1, 5), min_size=1, max_size=3),
+    st.lists(st.integers(1, 4), max_size=2),
+    st.sampled_from(["tanh", "relu", "gelu"]),
+    st.booleans(),
+    st.integers(1, 3),
+)
+def test_random_networks_agree(widths, positions, act, bias, m):
+    generator = torch.Generator().manual_seed(1)
+    normal = lambda *s: torch.randn(*s, generator=generator).double()  # noqa: E731
+    sizes, params = [3, *widths, 2], {}
+    for i, (a, b) in enumerate(zip(sizes, sizes[1:], strict=False)):
+        params[f"w{i}"] = normal(b, a)
+        if bias:
+            params[f"b{i}"] = normal(b)
+
+    def f(p, x):
+        for i in range(len(sizes) - 1):
+            x = nn.functional.linear(x, p[f"w{i}"] * 0.7, p.get(f"b{i}"))
+            x = getattr(nn.functional, act)(x)
+        return x.sum(tuple(range(1, x.ndim - 1))) if x.ndim > 2 else x
+
+    x1, x2 = normal(2, *positions, 3), normal(m, *positions, 3)
+    kernels = [
+        EmpiricalKernel(f, params, method, ())(x1, x2)
+        for method in ("structured", "jacobian", "ntk_vp")
+    ]
+    for other in kernels[1:]:
+        assert (kernels[0] - other).abs().max() <= 1e-12 * (1 + other.abs().max())
 
 
 @pytest.mark.parametrize("name", [name for name in PATHS if PATHS[name]])

@@ -139,7 +139,7 @@ class EmpiricalKernel:
 
         For a function with several outputs, of the first.
         """
-        split = self._splits(x1, x2)[0]
+        split = self._splits(x1, x2, check=False)[0]
         return self._engine.explain(0, x1, x2, split, self.method, self.memory)
 
     def _kernel(
@@ -150,8 +150,8 @@ class EmpiricalKernel:
         kernel = self._engine.ntk(k, x1, x2, split, self.method, self.memory)
         return split.assemble(kernel)
 
-    def _splits(self, x1: Tree, x2: Tree | None) -> list[RowSplit]:
-        return [self._split(*shapes) for shapes in self._engine.outputs(x1, x2)]
+    def _splits(self, x1: Tree, x2: Tree | None, check: bool = True) -> list[RowSplit]:
+        return [self._split(*s) for s in self._engine.outputs(x1, x2, check)]
 
     def _split(
         self, shape1: tuple[int, ...], shape2: tuple[int, ...], batch: int | None

@@ -85,9 +85,8 @@ def check_interaction(function: SampleFunction, params: Tree, x: Tree) -> None:
             for a, axis in zip(leaves, function.axes(x), strict=True)
         ],
     )
-    bound = function.bind(params, two)
-    together = jax.tree.leaves(jax.jit(function.f)(params, two))
-    for k, whole in enumerate(together):
+    bound, stacked = function.bind(params, two), function.stack(two)
+    for whole in jax.tree.leaves(jax.eval_shape(function.f, params, two)):
         axis = function.out_axes
         if not -whole.ndim <= axis < whole.ndim or whole.shape[axis] != 2:
             raise ValueError(
@@ -95,9 +94,18 @@ def check_interaction(function: SampleFunction, params: Tree, x: Tree) -> None:
                 f"along axis {axis}, the batch axis; set vmap_axes=(axis of x, axis of "
                 "f(x)), or vmap_axes=None where samples interact"
             )
-        single = function.single(k, two)
-        alone = jax.jit(jax.vmap(single, (None, 0)))(bound, function.stack(two))
-        whole = jnp.moveaxis(whole, axis, 0)
+
+    def both(bound: Tree, stacked: Tree, two: Tree) -> list[tuple[Array, Array]]:
+        found = jax.tree.leaves(function.f(bound[0], two))
+        return [
+            (
+                jnp.moveaxis(whole, function.out_axes, 0),
+                jax.vmap(function.single(k, two), (None, 0))(bound, stacked),
+            )
+            for k, whole in enumerate(found)
+        ]
+
+    for whole, alone in jax.jit(both)(bound, stacked, two):
         same = (whole == alone) | (jnp.isnan(whole) & jnp.isnan(alone))
         gap = float(jnp.max(jnp.where(same, 0, jnp.abs(whole - alone)), initial=0.0))
         size = float(jnp.max(jnp.abs(whole), initial=0.0, where=jnp.isfinite(whole)))

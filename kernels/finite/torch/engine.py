@@ -51,7 +51,9 @@ class Engine:
         """Whether samples are independent."""
         return self.in_axis is not None
 
-    def outputs(self, x1: Any, x2: Any) -> list[tuple[Any, Any, int | None]]:
+    def outputs(
+        self, x1: Any, x2: Any, check: bool = True
+    ) -> list[tuple[Any, Any, int | None]]:
         """Shapes of every output for x1 and x2, and its batch axis."""
         check_inputs(x1, x2, self.in_axis)
         if self.mapped:
