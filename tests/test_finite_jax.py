@@ -9,7 +9,7 @@ from tangency.kernels.finite import EmpiricalKernel
 
 jax = pytest.importorskip("jax")
 jnp = jax.numpy
-from finite_functions import FUNCTIONS  # noqa: E402
+from finite_architectures import FUNCTIONS  # noqa: E402
 
 # Compiling takes most of the time: large functions, and most functions for methods that
 # treat all alike, run with the slow tests.
