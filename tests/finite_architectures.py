@@ -1,4 +1,4 @@
-"""More functions of ``finite_functions``: convolutions, attention, recurrence, trees."""
+"""More of ``finite_functions``: convolutions, attention, recurrence."""
 
 import jax
 import jax.numpy as jnp
