@@ -11,7 +11,7 @@ import sys
 import traceback
 from importlib import metadata
 
-from . import nt_kernels
+from . import nt_entk, nt_kernels
 
 LIBRARIES = ("neural-tangents", "jax", "jaxlib", "numpy", "scipy")
 
@@ -26,7 +26,7 @@ def hello():
     return {"versions": versions(), "cores": len(os.sched_getaffinity(0))}
 
 
-OPERATIONS = {"hello": hello, **nt_kernels.OPERATIONS}
+OPERATIONS = {"hello": hello, **nt_kernels.OPERATIONS, **nt_entk.OPERATIONS}
 
 
 def answer(request):
