@@ -23,8 +23,8 @@ def test_both_engines_agree_on_edge_inputs(name, dtype):
     exact = tg.ExactKernel(net, "exact")
     correlations, _ = normalised(exact, x, y, exact(x, y))
     # Between nearly equal inputs the angle is the square root of what is left after
-    # rounding, 1e-16 or 1e-8; identical inputs are exact.
-    plain, near = {"float64": (1e-12, 1e-6), "float32": (1e-6, 3e-4)}[dtype]
+    # rounding, 1e-16 in float64, which float32 turns to; identical inputs are exact.
+    plain, near = {"float64": (1e-12, 1e-6), "float32": (1e-6, 2e-6)}[dtype]
     tolerance = np.where(np.abs(correlations) > 1 - 1e-6, near, plain)
     tolerance[:2, 2] = plain
     for one, two in zip(
