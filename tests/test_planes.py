@@ -15,6 +15,7 @@ from plane_networks import images
 import tangency as tg
 from tangency.kernels import layers, planes
 from tangency.kernels.exact import covariances
+from tangency.kernels.planes import cpu_tile
 
 
 def conv_relu(padding="SAME"):
@@ -280,3 +281,13 @@ def test_ctrl_c_stops_a_long_call_soon():
     _, errors = process.communicate(timeout=60)
     assert "KeyboardInterrupt" in errors
     assert time.perf_counter() - start < 5  # a second or two, on a busy machine
+
+
+def test_planes_that_do_not_fit_a_thread_are_refused_before_any_work(monkeypatch):
+    monkeypatch.setattr(cpu_tile, "LARGEST", 2**20)
+    conv = tg.Conv(4, (3, 3), padding="SAME")
+    net = tg.serial(conv, tg.Relu(), tg.AvgPool((2, 2), (2, 2)), conv)
+    net = tg.serial(net, tg.GlobalAvgPool())
+    x = np.zeros((1, 31, 64, 1), np.float32)
+    with pytest.raises(ValueError, match="31 x 64 pixels take .* MB in every thread"):
+        tg.ExactKernel(net, "planes")(x)

@@ -8,7 +8,7 @@ from .cpu_forward import run_ops
 from .cpu_lanes import LANES
 from .cpu_maps import scatter_add
 from .cpu_ops import addresses
-from .cpu_tile import NORMS, Recorder, Workspace
+from .cpu_tile import NORMS, Recorder, Workspace, check_memory
 from .encoding import MEM, OP, encode
 from .program import Activate, Normalize, Program, Stage
 
@@ -35,6 +35,7 @@ class Backward:
     def __init__(self, program: Program, dtype: np.dtype, want_t: bool) -> None:
         self.program, self.dtype, self.want_t = program, np.dtype(dtype), want_t
         self.encoding = encode(program, backward=True)
+        check_memory(self.encoding, program, self.dtype)
         self.arrays = self.encoding.arrays(self.dtype)
         self.calls = addresses(self.encoding, self.dtype, want_t)
         self.saving = addresses(self.encoding, self.dtype, want_t, save=True)

@@ -13,6 +13,8 @@ from .encoding import MEM, OP, ST, Encoding, encode, truncated
 from .program import Activate, Normalize, Op, Program
 
 NORMS = {"flatten": 1, "mean": 2, "sum": 0}
+# Bytes that the planes of a tile of pairs may take in every thread.
+LARGEST = 1 << 30
 
 
 class Forward:
@@ -21,6 +23,7 @@ class Forward:
     def __init__(self, program: Program, dtype: np.dtype, want_t: bool) -> None:
         self.program, self.dtype, self.want_t = program, np.dtype(dtype), want_t
         self.encoding = encode(program)
+        check_memory(self.encoding, program, self.dtype)
         self.arrays = self.encoding.arrays(self.dtype)
         self.calls = addresses(self.encoding, self.dtype, want_t)
         h, w = program.stages[-1].shapes[-1]
@@ -42,6 +45,24 @@ class Forward:
         args = (self.arrays, self.calls, self.want_t)
         forward_tile(*args, work.W, work.M, work.X, work.registers, sums)
         return sums * self.scale
+
+
+def check_memory(encoding: Encoding, program: Program, dtype: np.dtype) -> None:
+    """Refuse a program whose planes do not fit the memory of one thread.
+
+    Raises:
+        ValueError: with the size they would take.
+    """
+    memory = encoding.memory
+    maps = 2 * int(encoding.map_pixels + memory[MEM.pixels]) * LANES
+    size = (int(memory[MEM.total]) + maps) * dtype.itemsize
+    if size > LARGEST:
+        h, w = program.shape
+        raise ValueError(
+            f"the planes of {h} x {w} pixels take {size / 2**20:.0f} MB in every "
+            f"thread, expected {LARGEST >> 20} MB at most; use smaller images, pool "
+            "earlier, end in Flatten, or use engine='exact'"
+        )
 
 
 class Workspace:
