@@ -164,7 +164,7 @@ def torch_function(model: Model) -> Callable[[dict[str, Any], Any], Any]:
             return w.T
         if model.layout == "scaled":
             return w * 0.5
-        return w.bfloat16().float() if model.layout == "cast" else w
+        return w.bfloat16().to(w.dtype) if model.layout == "cast" else w
 
     def dense(p: dict[str, Any], x: Any) -> Any:
         step = 2 if model.bias else 1
