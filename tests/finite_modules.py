@@ -356,3 +356,20 @@ class ResidualBlock(nn.Module):
         h = self.m(self.b(self.act(self.n(self.a(x)))))
         h += self.skip(x)
         return self.act(h).mean((2, 3))
+
+
+@module(real(6), w="product", v="product", s="jacobian")
+class CastWeights(nn.Module):
+    """Mixed precision written out: a kernel in the dtype of the parameters."""
+
+    def __init__(self):
+        super().__init__()
+        self.w, self.v = (
+            nn.Parameter(torch.randn(4, 6)),
+            nn.Parameter(torch.randn(4, 2)),
+        )
+        self.s = nn.Parameter(torch.randn(4))
+
+    def forward(self, x):
+        h = F.linear(x.float(), self.w.float()) * self.s.to(torch.float32)
+        return torch.tanh(h).to(x.dtype) @ self.v.double()

@@ -50,9 +50,14 @@ def full(kernel, x1, x2=None):
     return k.reshape(*k.shape[:2], outputs, -1)
 
 
-def assert_close(got, want):
+def assert_close(got, want, tolerance=1e-12):
     assert got.shape == want.shape and got.dtype == want.dtype
-    assert (got - want).abs().max() <= 1e-12 * want.abs().max()
+    assert (got - want).abs().max() <= tolerance * want.abs().max()
+
+
+def tolerance_of(name):
+    """Weights cast to float32 have Jacobians rounded to float32."""
+    return 1e-6 if name == "CastWeights" else 1e-12
 
 
 @pytest.mark.parametrize("name", MODULES)
@@ -61,13 +66,13 @@ def test_all_methods_agree_with_the_jacobian(name):
     want = reference(net, x1, x2)
     for method in ("structured", "jacobian", "auto"):
         kernel = EmpiricalKernel(net, method=method, trace_axes=())
-        assert_close(full(kernel, x1, x2), want)
+        assert_close(full(kernel, x1, x2), want, tolerance_of(name))
     kernel = EmpiricalKernel(net, method="ntk_vp", trace_axes=())
     if name in REVERSE_ONLY:
         with pytest.raises(TypeError, match="reverse mode"):
             kernel(x1, x2)
     else:
-        assert_close(full(kernel, x1, x2), want)
+        assert_close(full(kernel, x1, x2), want, tolerance_of(name))
 
 
 @pytest.mark.parametrize("name", MODULES)
@@ -76,7 +81,7 @@ def test_symmetric_kernels_and_blocks(name):
     want = reference(net, x1, x1)
     for memory in (2**31, 60_000):
         kernel = EmpiricalKernel(net, None, "structured", (), memory=memory)
-        assert_close(full(kernel, x1), want)
+        assert_close(full(kernel, x1), want, tolerance_of(name))
 
 
 @given(

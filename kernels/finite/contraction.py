@@ -121,7 +121,7 @@ def contract_with_itself(
     order = cheapest(sizes, rows, 4)
     work = cost(order, sizes, rows).operations
     # Small blocks take as long as larger ones.
-    groups = min(4, rows.n) if work > 2**24 and not paired else 1
+    groups = min(4, rows.n) if work > 2**29 and not paired else 1
     if groups < 2:
         return contract(factor, factor, paired, each=each)
     if order == "grad":
@@ -172,11 +172,12 @@ def measure(left: Factor, right: Factor, paired: bool) -> tuple[Sizes, Rows]:
 
 
 def jacobian(factor: Factor) -> Array:
-    """The rows of the Jacobian of a factor, ``[n, u, d, f, P]``."""
+    """The rows of the Jacobian of a factor, ``[n, u, d, f, P]``, P over b, j and i."""
     if isinstance(factor, Direct):
         return factor.j
     xp = array_namespace(factor.g)
-    j = xp.einsum("nbti,nudfbtj->nudfbij", activations(factor), factor.g)
+    # With j before i the product of matrices has this order, and nothing is moved.
+    j = xp.einsum("nudfbtj,nbti->nudfbji", factor.g, activations(factor))
     return xp.reshape(j, (*j.shape[:4], -1))
 
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from .samples import INTERACT, SamplesInteract
@@ -50,12 +51,12 @@ def check_module(f: Any) -> None:
             raise SamplesInteract(INTERACT.format(what=what))
 
 
-def check_output(t: Tensor) -> tuple[int, ...]:
-    """The shape of an output, if it can be differentiated."""
+def check_output(t: Tensor) -> Tensor:
+    """The shape of an output (on the device "meta"), if it can be differentiated."""
     if not t.is_floating_point():
         raise TypeError(
             f"f returns a {t.dtype} output, expected real floating point, which can be "
             "differentiated; return logits instead of classes, or the real and "
             "imaginary parts side by side"
         )
-    return tuple(t.shape)
+    return torch.empty_like(t, device="meta")

@@ -45,6 +45,7 @@ class Engine:
         self.in_axis, self.out_axis = axes
         self._known: dict[Any, tuple[list[Place | None], list[Group]]] = {}
         self._models: dict[Any, Model] = {}
+        self._templates: dict[Any, Any] = {}
 
     @property
     def mapped(self) -> bool:
@@ -67,8 +68,7 @@ class Engine:
 
     def rebuild(self, x1: Any, kernels: list[Tensor]) -> Any:
         """Kernels in the nest of the outputs."""
-        with torch.no_grad():
-            out = self.function(self.function.params, self._some(x1, 1))
+        out = self._template(x1)
         found = iter(kernels)
         return replace_tensors(out, lambda _: next(found))
 
@@ -237,9 +237,16 @@ class Engine:
         return self._models[key]
 
     def _shapes(self, x: Any) -> list[tuple[int, ...]]:
-        with torch.no_grad():
-            out = tensors(self.function(self.function.params, x))
-        return [check_output(t) for t in out]
+        return [tuple(t.shape) for t in tensors(self._template(x))]
+
+    def _template(self, x: Any) -> Any:
+        """The outputs for inputs of this shape, without memory of their own."""
+        key = (_signature(x, None), self.function.training)
+        if key not in self._templates:
+            with torch.no_grad():
+                out = self.function(self.function.params, x)
+            self._templates[key] = replace_tensors(out, check_output)
+        return self._templates[key]
 
     def _basis(self, split: RowSplit, shape: Any, which: int) -> Tensor:
         traced, diagonal = split.sizes[:2]

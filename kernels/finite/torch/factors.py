@@ -15,57 +15,60 @@ from .samples import Place, split
 Rows = tuple[int, int, int]
 
 
-def weight_factor(use: Use, g: Tensor, place: Place, rows: Rows, bias: bool) -> Factor:
+def weight_factor(
+    use: Use, g: Tensor, place: Place, rows: Rows, bias: bool, scaled: bool = True
+) -> Factor:
     """The factor of the weight of a use, its bias included if wanted.
 
     Args:
         g: cotangents of the output, ``[R, *output]``.
         rows: R as traced, diagonal and full rows.
+        scaled: whether derivatives are by the parameter; else by its view.
     """
     weight = use.views[0]
+    scale = weight.scale if scaled else 1.0
     one = use.views[1].scale if bias else None
     if use.kind == "dot":
-        a, g = _lead(use.operand, g, place)
+        a, g = _in_dtype(use, *_lead(use.operand, g, place))
         n, t, _ = a.shape
-        a = (a * weight.scale)[:, None]
+        a = (a * scale)[:, None]
         if bias:
             a = append(a, a.new_full((n,), 1.0) * one)
         return Outer(a, g.reshape(n, *rows, 1, t, -1))
     if use.kind == "lookup":
         ids, g = _lead(use.operand[..., None], g, place)
+        (g,) = _in_dtype(use, g)
         ids = ids[..., 0].long()
         if use.info["skip"] is not None:
             ids = ids.masked_fill(ids == use.info["skip"], -1)
         table = weight.positions().shape[0]
-        g = (g * weight.scale).reshape(g.shape[0], *rows, 1, ids.shape[1], -1)
+        g = (g * scale).reshape(g.shape[0], *rows, 1, ids.shape[1], -1)
         return Lookup(ids, g, table)
     if use.kind == "conv":
-        return _convolution(use, g, place, rows, one)
+        return _convolution(use, g, place, rows, one, scale)
     raise NotImplementedError(use.kind)
 
 
 def view_rows(use: Use, g: Tensor, place: Place, which: int) -> Tensor:
     """Jacobian rows of a view, ``[n, R, view]``, in the view's layout."""
-    view = use.views[which]
     if which == 1 and use.kind in ("dot", "conv"):
         axis = -1 if use.kind == "dot" else 1
         return _summed(split(g, place, 1), axis if axis < 0 else axis + 2, 1)
     if use.kind in ("scale", "shift"):
         return _elementwise(use, g, place, which)
     r = g.shape[0]
-    factor = weight_factor(use, g, place, (1, 1, r), bias=False)
+    factor = weight_factor(use, g, place, (1, 1, r), bias=False, scaled=False)
     if use.kind == "lookup":
-        return _scattered(factor) / view.scale
-    j = jacobian(factor)[:, 0, 0] / view.scale
+        return _scattered(factor)
+    j = jacobian(factor)[:, 0, 0]
     if use.kind == "dot":
-        i = use.operand.shape[-1]
-        j = j.reshape(*j.shape[:2], i, -1)
-        return (j.mT if use.info["weight"] == "ji" else j).flatten(2)
-    # [n, R, b, taps, c, j] to the layout of torch, [b j, c, *taps].
+        j = j.reshape(*j.shape[:2], -1, use.operand.shape[-1])
+        return (j if use.info["weight"] == "ji" else j.mT).flatten(2)
+    # [n, R, b, j, taps, c] to the layout of torch, [b j, c, *taps].
     taps, groups = use.info["taps"], use.info["groups"]
     c = use.operand.shape[1] // groups
-    j = j.reshape(*j.shape[:2], groups, prod(taps), c, -1)
-    return j.permute(0, 1, 2, 5, 4, 3).flatten(2)
+    j = j.reshape(*j.shape[:2], groups, -1, prod(taps), c)
+    return j.transpose(4, 5).flatten(2)
 
 
 def _scattered(factor: Lookup) -> Tensor:
@@ -84,6 +87,12 @@ def direct(rows: Tensor, shape: Rows) -> Direct:
     return Direct(rows.reshape(rows.shape[0], *shape, rows.shape[-1]))
 
 
+def _in_dtype(use: Use, *parts: Tensor) -> tuple[Tensor, ...]:
+    """In the dtype of the weight: bfloat16 compute, float32 kernel."""
+    dtype = use.views[0].root.value.dtype
+    return tuple(part.to(dtype) for part in parts)
+
+
 def _lead(a: Tensor, g: Tensor, place: Place) -> tuple[Tensor, Tensor]:
     """Operand ``[n, t, i]`` and cotangents ``[n, R, t, j]`` of a product."""
     a = split(a, place)
@@ -92,11 +101,13 @@ def _lead(a: Tensor, g: Tensor, place: Place) -> tuple[Tensor, Tensor]:
     return a.reshape(n, -1, i), g.reshape(n, r, -1, j)
 
 
-def _convolution(use: Use, g: Tensor, place: Place, rows: Rows, one: Any) -> Factor:
+def _convolution(
+    use: Use, g: Tensor, place: Place, rows: Rows, one: Any, scale: Any
+) -> Factor:
     info, groups = use.info, use.info["groups"]
     pads = [p for pair in reversed(info["pads"]) for p in pair]
-    x = F.pad(use.operand, pads) * use.views[0].scale
-    x, g = split(x, place), split(g, place, 1)
+    x = F.pad(use.operand, pads) * scale
+    x, g = _in_dtype(use, split(x, place), split(g, place, 1))
     # Several images per sample are more positions.
     n, images, channels = x.shape[:3]
     r = g.shape[0]

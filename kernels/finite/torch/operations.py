@@ -47,6 +47,9 @@ MOVES = {
 }
 
 
+CASTS = {"to", "type", "type_as", "float", "double", "half", "bfloat16"}
+
+
 def scaling(name: str, args: Any, kwargs: Any) -> Any:
     """The number that a call multiplies a view with; None if it does something else."""
     if kwargs or not args:

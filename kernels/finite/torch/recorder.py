@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from .operations import MOVES, PROPERTIES, RULES, scaling
+from .operations import CASTS, MOVES, PROPERTIES, RULES, scaling
 from .views import (
     Root,
     View,
@@ -118,6 +118,10 @@ class Recorder(TorchFunctionMode):
                 move = _move(func, args[1:], kwargs, k)
                 mark(t, view.moved(move))
             return out
+        if name in CASTS and view_of(args[0]) is not None and len(views) == 1:
+            out = func(*args, **kwargs)
+            cast = isinstance(out, Tensor) and out.is_floating_point()
+            return mark(out, views[0]) if cast and out is not args[0] else out
         by = scaling(name, args, kwargs)
         if by is not None and len(views) == 1:
             return mark(func(*args, **kwargs), views[0].scaled(by))
