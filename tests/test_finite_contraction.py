@@ -7,17 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tangency.kernels.finite.contraction import (
+from tangency.kernels.finite.contraction import contract, contract_with_itself
+from tangency.kernels.finite.cost import ORDERS, Rows, Sizes, cheapest, cost, pieces
+from tangency.kernels.finite.factors import (
     Convolved,
     Direct,
     Lookup,
     Outer,
-    contract,
-    contract_with_itself,
     jacobian,
     measure,
 )
-from tangency.kernels.finite.cost import ORDERS, Rows, Sizes, cheapest, cost
 from tangency.kernels.finite.windows import Window, patches, pixel_gram
 
 size = st.integers(1, 3)
@@ -153,3 +152,16 @@ def test_symmetric_kernels_are_computed_in_blocks(t, i, j):
     got = contract_with_itself(factor)
     np.testing.assert_allclose(got, contract(factor, factor), rtol=1e-9, atol=1e-9)
     np.testing.assert_allclose(got, np.transpose(got, (0, 3, 4, 1, 2)), atol=1e-9)
+
+
+@pytest.mark.parametrize("paired", [False, True])
+def test_jacobian_rows_are_formed_in_pieces(monkeypatch, paired):
+    left = Outer(normal(0, 2, 2, 3, 4), normal(1, 2, 1, 1, 3, 2, 3, 48))
+    right = Outer(normal(2, 2, 2, 5, 4), normal(3, 2, 1, 1, 3, 2, 5, 48))
+    want = contract(left, right, paired, "grad")
+    monkeypatch.setattr("tangency.kernels.finite.cost.LARGEST_PIECE", 1000)
+    sizes, rows = measure(left, right, paired)
+    assert pieces(sizes, rows) == 4
+    assert cost("grad", sizes, rows).held < 2 * 2 * 3 * 2 * 4 * 48 / 3
+    got = contract(left, right, paired, "grad")
+    np.testing.assert_allclose(got, want, rtol=1e-10, atol=1e-10)

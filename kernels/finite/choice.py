@@ -37,6 +37,7 @@ class Model:
         layers: its parameters.
         live: elements of the largest intermediate results of one sample.
         itemsize: bytes of an element.
+        rows_cost: as for ``cost.cheapest``.
         forward_mode: whether Jacobian-vector products exist (``custom_vjp`` and flash
             attention have none).
     """
@@ -44,6 +45,7 @@ class Model:
     layers: Sequence[Layer]
     live: int
     itemsize: int
+    rows_cost: float = 1.0
     forward_mode: bool = True
 
     def operations(self, rows: Rows, symmetric: bool) -> dict[str, int]:
@@ -71,7 +73,7 @@ class Model:
 
     def order(self, layer: Layer, rows: Rows) -> str:
         """The order of contraction of one layer."""
-        return cheapest(layer.sizes, rows, self.itemsize)
+        return cheapest(layer.sizes, rows, self.itemsize, self.rows_cost)
 
     def layer_operations(self, layer: Layer, rows: Rows, order: str) -> int:
         """Operations of the contraction of one layer."""

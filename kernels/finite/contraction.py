@@ -1,4 +1,4 @@
-"""Factors of a layer's Jacobian, and the kernel contribution of a pair of them.
+"""The kernel contribution of a layer, from the factors of its Jacobians.
 
 Written once for JAX and torch. Kernels are ``[D, n, F, m, E]`` as in ``RowSplit``, and
 ``[D, n, F, E]`` for paired samples. ``einsum`` is not in the array API standard; NumPy,
@@ -12,69 +12,27 @@ from typing import Any
 
 from array_api_compat import array_namespace
 
-from .cost import Rows, Sizes, cheapest, cost
-from .windows import Window, patches, pixel_gram
+from .cost import cheapest, cost, pieces
+from .factors import Convolved, Direct, Factor, Lookup, activations, measure
+from .windows import pixel_gram
 
 Array = Any
 
 
 @dataclass(frozen=True)
-class Direct:
-    """Rows of the Jacobian themselves.
+class Loops:
+    """How to repeat work without writing it out.
 
     Args:
-        j: ``[n, u, d, f, P]``.
+        each: f of every entry along the first axis of some arrays, stacked.
+        total: the same, added up.
+        rows_cost: how long a product takes that forms rows of the Jacobian, in those
+            that others of as many operations take.
     """
 
-    j: Array
-
-
-@dataclass(frozen=True)
-class Outer:
-    """Weights whose gradient is a sum of outer products, sum_t a_t g_t^T.
-
-    Args:
-        a: what the weights are multiplied with, ``[n, b, t, i]``.
-        g: cotangents of the product, ``[n, u, d, f, b, t, j]``.
-    """
-
-    a: Array
-    g: Array
-
-
-@dataclass(frozen=True)
-class Lookup:
-    """Rows of a table: an ``Outer`` whose a are one-hot.
-
-    Args:
-        ids: row numbers, ``[n, t]``; -1 for a position that reads nothing.
-        g: ``[n, u, d, f, 1, t, j]``.
-        table: number of rows in the table.
-    """
-
-    ids: Array
-    g: Array
-    table: int
-
-
-@dataclass(frozen=True)
-class Convolved:
-    """Weights of a convolution: an ``Outer`` whose a are the patches of an image.
-
-    Args:
-        x: padded inputs, ``[n, b, c, *S]``, b groups of c channels.
-        g: ``[n, u, d, f, b, t, j]``, t over output pixels.
-        window: taps, strides and dilations.
-        bias: what a bias adds to the patches as one more entry, ``[n]``; or None.
-    """
-
-    x: Array
-    g: Array
-    window: Window
-    bias: Array | None = None
-
-
-Factor = Direct | Outer | Lookup | Convolved
+    each: Callable[..., Array]
+    total: Callable[..., Array]
+    rows_cost: float = 1.0
 
 
 def one_by_one(f: Callable[..., Array], *arrays: Array) -> Array:
@@ -83,12 +41,24 @@ def one_by_one(f: Callable[..., Array], *arrays: Array) -> Array:
     return array_namespace(parts[0]).stack(parts)
 
 
+def added_up(f: Callable[..., Array], *arrays: Array) -> Array:
+    """The sum of f over the entries along the first axis of the arrays."""
+    total = None
+    for entries in zip(*arrays, strict=True):
+        part = f(*entries)
+        total = part if total is None else total + part
+    return total
+
+
+PYTHON = Loops(one_by_one, added_up)
+
+
 def contract(
     left: Factor,
     right: Factor,
     paired: bool = False,
     order: str = "",
-    each: Callable[..., Array] = one_by_one,
+    loops: Loops = PYTHON,
 ) -> Array:
     """sum over weights of left times right, ``[D, n, F, m, E]``.
 
@@ -96,17 +66,17 @@ def contract(
         left, right: factors of x1 and x2 for the same weights.
         paired: whether only pairs of equal samples are wanted.
         order: one of ``cost.ORDERS``; by default the cheapest.
-        each: how to loop over samples (``jax.lax.map`` in JAX programs).
+        loops: how to repeat work (compiled in JAX programs).
     """
     if isinstance(left, Direct):
-        return _einsum("nudfz,mudez->dnfme", left.j, right.j, paired)
+        return _row_gram(left.j, right.j, paired)
     sizes, rows = measure(left, right, paired)
-    order = order or cheapest(sizes, rows, 4)
+    order = order or cheapest(sizes, rows, left.g.dtype.itemsize, loops.rows_cost)
     if order == "grad":
-        return contract(Direct(jacobian(left)), Direct(jacobian(right)), paired)
+        return _by_jacobian(left, right, paired, pieces(sizes, rows), loops)
     a = position_gram(left, right, paired)
     if order == "gram":
-        return _times_half(a, left.g, right.g, paired, each)
+        return _times_half(a, left.g, right.g, paired, loops)
     if sizes.b * sizes.t * sizes.s == 1:
         return _times_outer_gram(a, left.g, right.g, paired)
     gg = _einsum("nudfbtj,mudebsj->bdnftmes", left.g, right.g, paired)
@@ -114,34 +84,35 @@ def contract(
 
 
 def contract_with_itself(
-    factor: Factor, paired: bool = False, each: Callable[..., Array] = one_by_one
+    factor: Factor, paired: bool = False, loops: Loops = PYTHON
 ) -> Array:
     """``contract(factor, factor)``, computing one of every two symmetric blocks."""
     sizes, rows = measure(factor, factor, paired)
-    order = cheapest(sizes, rows, 4)
-    work = cost(order, sizes, rows).operations
-    # Small blocks take as long as larger ones.
-    groups = min(4, rows.n) if work > 2**29 and not paired else 1
-    if groups < 2:
-        return contract(factor, factor, paired, each=each)
+    if isinstance(factor, Direct):
+        order = "jacobian"
+    else:
+        order = cheapest(sizes, rows, factor.g.dtype.itemsize, loops.rows_cost)
     if order == "grad":
-        factor = Direct(jacobian(factor))
+        # The work is in forming the rows, once.
+        return _by_jacobian(factor, None, paired, pieces(sizes, rows), loops)
+    # Small blocks take as long as larger ones.
+    large = cost(order, sizes, rows).operations > 2**29
+    groups = min(4, rows.n) if large and not paired else 1
     edges = [rows.n * k // groups for k in range(groups + 1)]
     parts = [_samples(factor, slice(a, b)) for a, b in pairwise(edges)]
     table: dict[tuple[int, int], Array] = {}
     for a, left in enumerate(parts):
         for b, right in enumerate(parts[: a + 1]):
-            block = contract(
-                left, right, order="" if order == "grad" else order, each=each
-            )
+            block = contract(left, right, paired, order, loops)
             table[a, b] = block
             if a != b:
                 xp = array_namespace(block)
                 table[b, a] = xp.permute_dims(block, (0, 3, 4, 1, 2))
+    if groups == 1:
+        return block
+    every = range(groups)
     xp = array_namespace(block)
-    lines = [
-        xp.concat([table[a, b] for b in range(groups)], axis=3) for a in range(groups)
-    ]
+    lines = [xp.concat([table[a, b] for b in every], axis=3) for a in every]
     return xp.concat(lines, axis=1)
 
 
@@ -153,54 +124,35 @@ def _samples(factor: Factor, where: slice) -> Factor:
     return replace(factor, **arrays)
 
 
-def measure(left: Factor, right: Factor, paired: bool) -> tuple[Sizes, Rows]:
-    """What the cost model needs to know of a pair of factors; shapes suffice."""
-    if isinstance(left, Direct):
-        n, u, d, f, weights = left.j.shape
-        rows = Rows(n, right.j.shape[0], u, d, f, right.j.shape[3], paired)
-        return Sizes(1, 1, 1, weights, 1, direct=True), rows
-    n, u, d, f, b, t, j = left.g.shape
-    m, _, _, e, _, s, _ = right.g.shape
-    rows = Rows(n, m, u, d, f, e, paired)
-    if isinstance(left, Outer):
-        return Sizes(b, t, s, left.a.shape[-1], j), rows
-    if isinstance(left, Lookup):
-        return Sizes(b, t, s, left.table, j, gram=t * s, onehot=True), rows
-    inputs = left.x.shape[2] * left.window.size + (left.bias is not None)
-    gram, elements = left.window.gram_cost(left.x.shape, right.x.shape)
-    return Sizes(b, t, s, inputs, j, gram=b * gram, gram_elements=b * elements), rows
+def _by_jacobian(
+    left: Factor, right: Factor | None, paired: bool, count: int, loops: Loops
+) -> Array:
+    """Rows of the Jacobian, then their products; some units j at a time.
 
+    A piece of the rows stays in the cache; all of them may not fit in memory. Without
+    ``right`` both sides are the same.
+    """
+    xp = array_namespace(left.g)
+    a = activations(left)
+    a2 = a if right is None else activations(right)
 
-def jacobian(factor: Factor) -> Array:
-    """The rows of the Jacobian of a factor, ``[n, u, d, f, P]``, P over b, j and i."""
-    if isinstance(factor, Direct):
-        return factor.j
-    xp = array_namespace(factor.g)
-    # With j before i the product of matrices has this order, and nothing is moved.
-    j = xp.einsum("nudfbtj,nbti->nudfbji", factor.g, activations(factor))
-    return xp.reshape(j, (*j.shape[:4], -1))
+    def rows(a: Array, g: Array) -> Array:
+        j = xp.einsum("nudfbjt,nbti->nudfbji", g, a)
+        return xp.reshape(j, (*j.shape[:4], -1))
 
+    def product(g: Array, h: Array) -> Array:
+        one = rows(a, g)
+        return _row_gram(one, one if right is None else rows(a2, h), paired)
 
-def activations(factor: Outer | Lookup | Convolved) -> Array:
-    """a of a factor, ``[n, b, t, i]``."""
-    if isinstance(factor, Outer):
-        return factor.a
-    xp = array_namespace(factor.g)
-    if isinstance(factor, Lookup):
-        every = xp.arange(factor.table, dtype=factor.ids.dtype)
-        if hasattr(factor.ids, "device") and hasattr(every, "to"):
-            every = every.to(factor.ids.device)
-        hot = factor.ids[:, None, :, None] == every
-        return xp.astype(hot, factor.g.dtype)
-    a = patches(factor.x, factor.window)
-    return a if factor.bias is None else append(a, factor.bias)
+    def cut(g: Array) -> Array:
+        """Pieces ``[count, n, u, d, f, b, j, t]``, ready for products over t."""
+        parts = xp.reshape(g, (*g.shape[:-1], count, -1))
+        return xp.permute_dims(parts, (6, 0, 1, 2, 3, 4, 7, 5))
 
-
-def append(a: Array, bias: Array) -> Array:
-    """One more entry for every position, ``[n, b, t, i] -> [n, b, t, i + 1]``."""
-    xp = array_namespace(a)
-    column = xp.broadcast_to(bias[:, None, None, None], (*a.shape[:3], 1))
-    return xp.concat([a, xp.astype(column, a.dtype)], axis=-1)
+    sides = [left.g] if right is None else [left.g, right.g]
+    if count == 1:
+        return product(cut(sides[0])[0], cut(sides[-1])[0])
+    return loops.total(lambda *gs: product(gs[0], gs[-1]), *map(cut, sides))
 
 
 def position_gram(left: Factor, right: Factor, paired: bool) -> Array:
@@ -225,9 +177,7 @@ def position_gram(left: Factor, right: Factor, paired: bool) -> Array:
     return _einsum("nbti,mbsi->bnmts", activations(left), activations(right), paired)
 
 
-def _times_half(
-    a: Array, g: Array, h: Array, paired: bool, each: Callable[..., Array]
-) -> Array:
+def _times_half(a: Array, g: Array, h: Array, paired: bool, loops: Loops) -> Array:
     """g^T (a h), one sample of x2 at a time: the half result stays in the cache."""
     xp = array_namespace(a)
     if paired:
@@ -238,14 +188,27 @@ def _times_half(
         half = xp.einsum("bnts,udebsj->nudebtj", am, hm)
         return xp.einsum("nudfbtj,nudebtj->dnfe", g, half)
 
-    columns = each(of_sample, xp.permute_dims(a, (2, 0, 1, 3, 4)), h)
+    columns = loops.each(of_sample, xp.permute_dims(a, (2, 0, 1, 3, 4)), h)
     return xp.permute_dims(columns, (1, 2, 3, 0, 4))
+
+
+def _row_gram(j: Array, k: Array, paired: bool) -> Array:
+    """<j, k> of every two rows, ``[D, n, F, m, E]``, from ``[n, u, d, f, z]``."""
+    n, u, d, f, z = j.shape
+    m, e = k.shape[0], k.shape[3]
+    if paired or d > 1 or (u > 1 and (f > 1 or e > 1)):
+        return _einsum("nudfz,mudez->dnfme", j, k, paired)
+    # One product of two matrices, which libraries do best.
+    xp = array_namespace(j)
+    left = xp.reshape(j, (n * f, u * z))
+    right = xp.reshape(k, (m * e, u * z))
+    return xp.reshape(xp.matmul(left, right.T), (1, n, f, m, e))
 
 
 def _times_outer_gram(a: Array, g: Array, h: Array, paired: bool) -> Array:
     """a[n, m] <g, h> for layers with one position: one product, then a scaling."""
     xp = array_namespace(a)
-    gram = _einsum("nudfj,mudej->dnfme", g[..., 0, 0, :], h[..., 0, 0, :], paired)
+    gram = _row_gram(g[..., 0, 0, :], h[..., 0, 0, :], paired)
     n = a.shape[1]
     shape = (1, n, 1, 1) if paired else (1, n, 1, a.shape[2], 1)
     return gram * xp.reshape(a, shape)

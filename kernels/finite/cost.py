@@ -19,6 +19,9 @@ ORDERS = ("two_gram", "gram", "grad")
 # Operations that take as long as moving one byte, on current CPUs and GPUs.
 OPERATIONS_PER_BYTE = 8
 
+# Elements of Jacobian rows that are formed at once, where they can be cut.
+LARGEST_PIECE = 2**21
+
 
 @dataclass(frozen=True)
 class Rows:
@@ -76,8 +79,8 @@ class Cost:
 
     Args:
         operations: floating-point operations.
-        elements: elements of intermediate results, all that are written.
-        held: of these, the most that exist at once.
+        elements: elements of intermediate results that go through memory.
+        held: the most elements that exist at once.
     """
 
     operations: int
@@ -98,7 +101,8 @@ def cost(order: str, z: Sizes, r: Rows) -> Cost:
     if order == "grad":
         products = 2 * weight * (r.left * z.t + r.right * z.s + kept * r.u)
         rows = (r.left + r.right) * weight
-        return Cost(products, rows, rows)
+        count = pieces(z, r)
+        return Cost(products, 0 if count > 1 else rows, rows // count)
     positions = z.b * z.t * z.s
     gram = r.pairs * (z.gram if z.gram is not None else 2 * positions * z.i)
     written = z.gram_elements if z.gram_elements is not None else positions
@@ -109,12 +113,31 @@ def cost(order: str, z: Sizes, r: Rows) -> Cost:
         return Cost(gram + products, written, written)
     half = r.pairs * r.u * r.d * r.e * z.b * z.t * z.j
     products = 2 * half * (z.s + r.f)
-    # One sample of x2 at a time.
-    return Cost(gram + products, written + half, written + half // r.m)
+    # One sample of x2 at a time, so that the half result stays in the cache.
+    return Cost(gram + products, written, written + half // r.m)
 
 
-def cheapest(z: Sizes, r: Rows, itemsize: int) -> str:
-    """The order that the model expects to be fastest."""
+def pieces(z: Sizes, r: Rows) -> int:
+    """In how many pieces of j the order "grad" forms the rows of the Jacobian."""
+    rows = (r.left + r.right) * z.b * z.i * z.j
+    wanted = max(1, rows // LARGEST_PIECE)
+    # Pieces of equal size, and no thinner than products of matrices like them.
+    return max(
+        (p for p in range(1, z.j // 8 + 1) if z.j % p == 0 and p <= wanted), default=1
+    )
+
+
+def cheapest(z: Sizes, r: Rows, itemsize: int, rows_cost: float = 1.0) -> str:
+    """The order that the model expects to be fastest.
+
+    Args:
+        rows_cost: time of an operation of "grad", in those of the other orders.
+    """
     if z.direct:
         return "jacobian"
-    return min(ORDERS, key=lambda order: cost(order, z, r).time(itemsize))
+    if z.t == z.s == 1:
+        # One position: the outer product of two Grams (2206.08720, table 1).
+        return "two_gram"
+    times = {order: cost(order, z, r).time(itemsize) for order in ORDERS}
+    times["grad"] *= rows_cost
+    return min(times, key=lambda order: times[order])

@@ -67,7 +67,7 @@ class Window:
     def _pixel_cost(self, x1: tuple[int, ...], x2: tuple[int, ...]) -> tuple[int, int]:
         pixels = prod(x1[3:]) * prod(x2[3:])
         return 2 * pixels * x1[2] + sum(self.taps) * pixels, (
-            1 + sum(self.taps)
+            1 + len(self.taps)
         ) * pixels
 
 
@@ -75,10 +75,11 @@ def patches(x: Array, window: Window) -> Array:
     """Images ``[n, b, c, *S]`` to patches ``[n, b, t, i]``, i over taps, channels."""
     xp = array_namespace(x)
     n, b, c, *spatial = x.shape
+    # Channels last, so that patches are written in runs.
+    x = xp.permute_dims(x, (0, 1, *range(3, x.ndim), 2))
     shifted = [
         x[
             (
-                slice(None),
                 slice(None),
                 slice(None),
                 *(window.slices(a, k, spatial[a]) for a, k in enumerate(taps)),
@@ -86,9 +87,8 @@ def patches(x: Array, window: Window) -> Array:
         ]
         for taps in product(*map(range, window.taps))
     ]
-    stacked = xp.stack(shifted, axis=2)  # [n, b, F, c, *S]
-    flat = xp.reshape(stacked, (n, b, window.size * c, -1))
-    return xp.permute_dims(flat, (0, 1, 3, 2))
+    stacked = xp.stack(shifted, axis=-2)  # [n, b, *S, F, c]
+    return xp.reshape(stacked, (n, b, -1, window.size * c))
 
 
 def pixel_gram(x: Array, y: Array, window: Window, paired: bool = False) -> Array:

@@ -9,10 +9,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .. import contraction as c
+from .. import factors as c
 from ..blocks import Blocks, run
 from ..choice import Layer, Model, plan
-from ..contraction import contract, contract_with_itself
+from ..contraction import Loops, contract, contract_with_itself
 from ..outputs import RowSplit
 from ..report import Explanation, report
 from .checks import check_inputs, check_interaction, check_parameters, forward_mode
@@ -205,7 +205,10 @@ class Engine:
             live = _live(programs[0].closed.jaxpr)
             itemsize = programs[0].out.dtype.itemsize
             fits = forward_mode(programs[0].closed.jaxpr)
-            self._models[key] = (programs[0], Model(layers, live, itemsize, fits))
+            self._models[key] = (
+                programs[0],
+                Model(layers, live, itemsize, LOOPS.rows_cost, fits),
+            )
         return self._models[key]
 
     def _program(self, k: int, x: Tree) -> Program:
@@ -250,11 +253,11 @@ class Block:
         u, d, f, e = self.sizes
         first = self._factors(*left, (u, d, f))
         if right is None:
-            alone = [contract_with_itself(p, self.paired, _each) for p in first]
+            alone = [contract_with_itself(p, self.paired, LOOPS) for p in first]
             return sum(alone[1:], alone[0])
         second = self._factors(*right, (u, d, e))
         parts = [
-            contract(p, q, self.paired, each=_each)
+            contract(p, q, self.paired, loops=LOOPS)
             for p, q in zip(first, second, strict=True)
         ]
         return sum(parts[1:], parts[0])
@@ -268,6 +271,16 @@ class Block:
 
 def _each(f: Callable[..., Array], *arrays: Array) -> Array:
     return jax.lax.map(lambda entries: f(*entries), arrays)
+
+
+def _total(f: Callable[..., Array], *arrays: Array) -> Array:
+    one = jax.eval_shape(f, *(a[0] for a in arrays))
+    start = jnp.zeros(one.shape, one.dtype)
+    return jax.lax.scan(lambda sum, a: (sum + f(*a), None), start, arrays)[0]
+
+
+# Measured with jax 0.10 on a CPU: XLA forms rows at 3/4 of the speed of other products.
+LOOPS = Loops(_each, _total, rows_cost=1.3)
 
 
 def _flat(rows: Array) -> Array:

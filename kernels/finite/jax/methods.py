@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from ..contraction import Direct
+from ..factors import Direct
 
 Array = Any
 Tree = Any

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..contraction import Convolved, Direct, Factor, Lookup, Outer, append
+from ..factors import Convolved, Direct, Factor, Lookup, Outer, append
 from ..windows import patches
 from .factors import RULES, conv_window, dot_layout
 from .recorder import Recorder, Site

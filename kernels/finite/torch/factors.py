@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..contraction import Convolved, Direct, Factor, Lookup, Outer, append, jacobian
+from ..factors import Convolved, Direct, Factor, Lookup, Outer, append, jacobian
 from ..windows import Window, patches
 from .recorder import Use
 from .samples import Place, split
