@@ -7,7 +7,8 @@ from typing import Any
 from ..networks import IMAGE_NETWORKS
 from ..registry import Case, Contender, suite
 from ..results import Line
-from ..table import by_case, cell, footer, markdown, megabytes, ratio, seconds
+from ..table import by_case, cell, footer, markdown, megabytes, ratio
+from .comparison import comparison, unit_time
 from .kernels import Block, EngineRun, PeerRun, Problem, peer_reference
 from .vjp import VjpRun, directional_reference
 
@@ -112,52 +113,14 @@ def table(lines: Sequence[Line]) -> str:
     """Time per pair and memory of everybody, ratios, and the backward's cost."""
     cases = by_case(lines)
     parts = [
-        forward_table({n: c for n, c in cases.items() if not n.endswith("/vjp")}),
+        comparison(
+            {n: c for n, c in cases.items() if not n.endswith("/vjp")},
+            "network / pixels",
+        ),
         backward_table({n: c for n, c in cases.items() if n.endswith("/vjp")}),
         footer(lines),
     ]
     return "\n\n".join(part for part in parts if part)
-
-
-def forward_table(cases: dict[str, dict[str, Line]]) -> str:
-    header = [
-        "network / pixels",
-        "neural-tangents",
-        "exact",
-        "planes",
-        "planes, CPU",
-        "peer / planes",
-        "exact / planes",
-        "ns per entry-layer",
-        "error",
-        "memory: peer",
-        "planes",
-    ]
-    rows = []
-    for name, case in cases.items():
-        peer, exact, planes = map(case.get, ("neural-tangents", "exact", "planes"))
-        rows.append(
-            [
-                name,
-                cell(peer, unit_time),
-                cell(exact, unit_time),
-                cell(planes, unit_time),
-                cell(planes, lambda x: seconds(x["cpu_s"]["p50"] / x["amount"])),
-                ratio(peer, planes),
-                ratio(exact, planes),
-                cell(planes, entry_time),
-                cell(planes, lambda x: f"{x['gate']['error']:.0e}"),
-                cell(peer, megabytes),
-                cell(planes, megabytes),
-            ]
-        )
-        rows += [
-            [f"{name}, {extra}", "", "", cell(line, unit_time), *[""] * 6, ""][:10]
-            + [cell(line, megabytes)]
-            for extra, line in case.items()
-            if extra.startswith("planes, ")
-        ]
-    return markdown(header, rows) if rows else ""
 
 
 def backward_table(cases: dict[str, dict[str, Line]]) -> str:
@@ -173,17 +136,6 @@ def backward_table(cases: dict[str, dict[str, Line]]) -> str:
         for name, case in cases.items()
     ]
     return markdown(header, rows) if rows else ""
-
-
-def unit_time(line: Line) -> str:
-    """Median wall time of a pair."""
-    return seconds(line["unit_s"])
-
-
-def entry_time(line: Line) -> str | None:
-    """Wall time of one entry of one layer, both cores busy."""
-    entries = line["facts"].get("entry_layers")
-    return f"{line['unit_s'] / entries * 1e9:.2f}" if entries else None
 
 
 @suite("cntk", "exact convolutional kernels against neural-tangents", table)

@@ -6,8 +6,8 @@ from functools import partial
 from ..networks import fully_connected
 from ..registry import Case, Contender, suite
 from ..results import Line
-from ..table import by_case, cell, footer, markdown, megabytes, ratio, seconds
-from .cntk import entry_time, unit_time
+from ..table import by_case, footer
+from .comparison import comparison
 from .kernels import EngineRun, PeerRun, Problem, peer_reference
 
 DEPTHS = (3, 10, 50)
@@ -78,38 +78,7 @@ def symmetric_case(depth: int, d: int) -> Case:
 
 def table(lines: Sequence[Line]) -> str:
     """Time per pair of everybody, ratios, and peak memory."""
-    header = [
-        "network",
-        "neural-tangents",
-        "exact",
-        "planes",
-        "planes, CPU",
-        "peer / planes",
-        "exact / planes",
-        "ns per entry-layer",
-        "error",
-        "memory: peer",
-        "planes",
-    ]
-    rows = []
-    for name, found in by_case(lines).items():
-        peer, exact, planes = map(found.get, ("neural-tangents", "exact", "planes"))
-        rows.append(
-            [
-                name,
-                cell(peer, unit_time),
-                cell(exact, unit_time),
-                cell(planes, unit_time),
-                cell(planes, lambda x: seconds(x["cpu_s"]["p50"] / x["amount"])),
-                ratio(peer, planes),
-                ratio(exact, planes),
-                cell(planes, entry_time),
-                cell(planes, lambda x: f"{x['gate']['error']:.0e}"),
-                cell(peer, megabytes),
-                cell(planes, megabytes),
-            ]
-        )
-    return f"{markdown(header, rows)}\n\n{footer(lines)}"
+    return f"{comparison(by_case(lines), 'network')}\n\n{footer(lines)}"
 
 
 @suite("fc", "fully connected kernels against neural-tangents", table)

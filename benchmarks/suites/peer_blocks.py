@@ -7,7 +7,8 @@ from ..networks import IMAGE_NETWORKS
 from ..registry import Case, Contender, suite
 from ..results import Line
 from ..table import by_case, cell, footer, markdown
-from .cntk import PEER_TOLERANCE, unit_time
+from .cntk import PEER_TOLERANCE
+from .comparison import unit_time
 from .kernels import PeerRun, Problem
 
 SIDES = {8: (8, 16, 32, 48), 16: (2, 4, 8, 16), 32: (1, 2, 4, 8)}
