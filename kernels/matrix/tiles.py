@@ -13,8 +13,11 @@ from ..planes import NotPlanes, cost, lower
 # cache can hold. Larger tiles are slower, smaller ones waste time between calls.
 COVARIANCES = 2**18
 # A tile that is written, or sent to another process, should take about this long, and
-# be no larger than 32 megabytes in float64. One core does about this many entry-layers.
-SECONDS, SPEED = 10.0, 3e7
+# be no larger than 32 megabytes in float64.
+SECONDS = 10.0
+# Entry-layers per second of one core, of the plane engine and of everything else: the
+# lines of Myrtle-5 at 32 pixels in benchmarks/results/cntk.jsonl, rounded.
+FUSED, UNFUSED = 1e9, 5e6
 SMALLEST, LARGEST = 64, 2048
 # Rows of tiles that a matrix has at least, so that workers share it evenly.
 PARTS = 8
@@ -86,21 +89,21 @@ def file_tile(
         columns: of the matrix.
         parts: rows of tiles that there should be at least.
     """
-    seconds = _entry_layers(kernel, shape) / SPEED
-    side = int(min(LARGEST, sqrt(SECONDS / seconds)))
+    side = int(min(LARGEST, sqrt(SECONDS / _seconds(kernel, shape))))
     return max(SMALLEST, min(side, max(shape[0], columns) // parts))
 
 
-def _entry_layers(kernel: Any, shape: tuple[int, ...]) -> float:
-    """Covariances of one pair of inputs, in all layers."""
+def _seconds(kernel: Any, shape: tuple[int, ...]) -> float:
+    """About the time of one pair of inputs on one core."""
     net = getattr(kernel, "net", None)
     if isinstance(net, Layer):
+        fused = getattr(kernel, "engine", None) in ("auto", "planes")
         try:
-            return max(1, cost(lower(net, shape)))
+            return max(1, cost(lower(net, shape))) / (FUSED if fused else UNFUSED)
         except (NotPlanes, ValueError):
             pass
     # A dozen layers of all pairs of pixels.
-    return 12 * prod(shape[1:-1]) ** 2
+    return 12 * prod(shape[1:-1]) ** 2 / UNFUSED
 
 
 def _blocks(n: int, tile: int) -> list[slice]:
