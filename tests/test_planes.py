@@ -102,6 +102,8 @@ def test_bad_images_are_refused_before_work_starts():
         planes.kernel(program, x, get="cov")
     with pytest.raises(ValueError, match="ntk has shape"):
         planes.vjp(program, x, None, ntk=np.ones((2, 3)))
+    with pytest.raises(ValueError, match="nngp and ntk are both None"):
+        planes.vjp(program, x, None)
 
 
 @pytest.mark.parametrize("net", [CONV3, MYRTLE5], ids=["gap", "pools"])

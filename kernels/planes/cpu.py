@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from ..results import NAMES, wanted
 from .cpu_lanes import LANES
 from .cpu_tile import Forward, Recorder
 from .cpu_workers import default_threads, share
 from .head import Scalars, run_head
 from .program import Activate, Normalize, Program
 
-NAMES = ("nngp", "ntk")
 # Images and maps of a block of images are held at a time, of both sides.
 BLOCK_BYTES = 6 << 20
 
@@ -40,8 +40,8 @@ def kernel(
     Returns:
         ``[n, m]`` in the dtype of the inputs; a tuple of them if ``get`` is one.
     """
-    names = (get,) if isinstance(get, str) else tuple(get)
-    check(program, x1, x2, names)
+    names = wanted(get)
+    check(program, x1, x2)
     engine = engine_for(program, x1.dtype, "ntk" in names)
     n, m = len(x1), len(x1 if x2 is None else x2)
     out = {name: np.empty((n, m), x1.dtype) for name in names}
@@ -55,12 +55,8 @@ def kernel(
     return out[get] if isinstance(get, str) else tuple(out[name] for name in names)
 
 
-def check(
-    program: Program, x1: np.ndarray, x2: np.ndarray | None, names: tuple[str, ...]
-) -> None:
+def check(program: Program, x1: np.ndarray, x2: np.ndarray | None) -> None:
     """Refuse what cannot be computed, before any work starts."""
-    if not names or any(name not in NAMES for name in names):
-        raise ValueError(f"get is {names!r}, expected 'nngp', 'ntk' or a tuple of them")
     high, wide = program.shape
     for name, x in (("x1", x1), ("x2", x2)):
         if x is None:
@@ -86,6 +82,22 @@ def check(
             )
         if not all(np.isfinite(x[i : i + 64]).all() for i in range(0, len(x), 64)):
             raise ValueError(f"{name} has infinite or NaN entries; remove these images")
+
+
+def check_cotangents(
+    shape: tuple[int, int], nngp: np.ndarray | None, ntk: np.ndarray | None
+) -> None:
+    """Refuse cotangents that are not those of kernels of ``shape``."""
+    if nngp is None and ntk is None:
+        raise ValueError(
+            "nngp and ntk are both None, expected the cotangent of one kernel at least"
+        )
+    for name, cotangent in (("nngp", nngp), ("ntk", ntk)):
+        if cotangent is not None and np.shape(cotangent) != shape:
+            raise ValueError(
+                f"{name} has shape {np.shape(cotangent)}, expected that of the kernel, "
+                f"{shape}"
+            )
 
 
 def blocks(size: int, n: int, m: int, symmetric: bool) -> Iterator[tuple[slice, slice]]:

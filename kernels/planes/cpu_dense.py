@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from .cpu import NAMES, check
+from ..results import NAMES, wanted
+from .cpu import check
 from .cpu_dense_ops import Place, addresses
 from .cpu_dense_rows import forward_rows
 from .cpu_lanes import LANES
@@ -248,8 +249,8 @@ def kernel(
     Returns:
         ``[n, m]`` in the dtype of the inputs; a tuple of them if ``get`` is one.
     """
-    names = (get,) if isinstance(get, str) else tuple(get)
-    check(program, x1, x2, names)
+    names = wanted(get)
+    check(program, x1, x2)
     engine = engine_for(program, x1.dtype)
     shape = (len(x1), len(x1 if x2 is None else x2))
     K = np.empty(shape, x1.dtype)

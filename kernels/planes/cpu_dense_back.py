@@ -13,7 +13,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from ...dual_activations import Activation
-from .cpu import check
+from .cpu import check, check_cotangents
 from .cpu_dense import SHARE, DenseEngine, Side, Sweep, engine_for
 from .cpu_dense_ops import addresses
 from .cpu_dense_rows import backward_rows, near_gradients
@@ -50,15 +50,8 @@ def vjp(
         Gradients in the shapes and the dtype of x1 and x2; None for x2 None, when x1
         has all of it.
     """
-    given = {"nngp": nngp, "ntk": ntk}
-    check(program, x1, x2, tuple(name for name, c in given.items() if c is not None))
-    shape = (len(x1), len(x1 if x2 is None else x2))
-    for name, cotangent in given.items():
-        if cotangent is not None and np.shape(cotangent) != shape:
-            raise ValueError(
-                f"{name} has shape {np.shape(cotangent)}, expected that of the kernel, "
-                f"{shape}"
-            )
+    check(program, x1, x2)
+    check_cotangents((len(x1), len(x1 if x2 is None else x2)), nngp, ntk)
     engine = engine_for(program, x1.dtype)
     threads = threads or default_threads()
     g1 = np.zeros_like(x1, order="C")

@@ -10,6 +10,7 @@ from .cpu import (
     Side,
     blocks,
     check,
+    check_cotangents,
     engine_for,
     lanes,
     nearly_parallel,
@@ -42,15 +43,9 @@ def vjp(
     Returns:
         Arrays like x1 and x2; the second is None if x2 is.
     """
-    names = [name for name, c in (("nngp", nngp), ("ntk", ntk)) if c is not None]
-    check(program, x1, x2, tuple(names))
+    check(program, x1, x2)
     n, m = len(x1), len(x1 if x2 is None else x2)
-    for name, cotangent in (("nngp", nngp), ("ntk", ntk)):
-        if cotangent is not None and np.shape(cotangent) != (n, m):
-            raise ValueError(
-                f"{name} has shape {np.shape(cotangent)}, expected that of the kernel, "
-                f"{(n, m)}"
-            )
+    check_cotangents((n, m), nngp, ntk)
     engine = gradient_engine(program, x1.dtype, ntk is not None)
     threads = threads or default_threads()
     gradients = [np.zeros_like(x) for x in (x1, x2) if x is not None]
