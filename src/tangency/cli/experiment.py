@@ -7,7 +7,7 @@ from time import perf_counter
 
 import numpy as np
 
-from ..datasets import Digits, accuracy, balanced_subset
+from ..datasets import LabelledImages, accuracy, balanced_subset
 from ..kernels import ExactKernel, Kernels, compute
 from ..regression import Posterior, choose_ridge
 from .network import network
@@ -64,7 +64,9 @@ class Score:
         return float(np.std(self.accuracies))
 
 
-def compute_matrices(name: str, train: Digits, test: Digits) -> Matrices:
+def compute_matrices(
+    name: str, train: LabelledImages, test: LabelledImages
+) -> Matrices:
     """NNGP and NTK of ``NETWORKS[name]``, in one pass."""
     # The images are float32, and arc-cosine kernels are exact to rounding there too.
     kernel = ExactKernel(network(NETWORKS[name]), precision="input")
@@ -77,7 +79,11 @@ def compute_matrices(name: str, train: Digits, test: Digits) -> Matrices:
 
 
 def scores(
-    name: str, matrices: Matrices, train: Digits, test: Digits, seeds: int
+    name: str,
+    matrices: Matrices,
+    train: LabelledImages,
+    test: LabelledImages,
+    seeds: int,
 ) -> Iterator[Score]:
     """One network's scores from few images, chosen by each seed, and from all.
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from ..datasets import Digits
+from ..datasets import LabelledImages
 from ..kernels.matrix.files import written_whole
 from .experiment import Score
 
@@ -14,7 +14,7 @@ STYLES = {"nngp": (0, (4, 2)), "ntk": "solid"}
 INK = "#22262b"
 
 
-def draw(out: Path, k: np.ndarray, train: Digits, scores: list[Score]) -> None:
+def draw(out: Path, k: np.ndarray, train: LabelledImages, scores: list[Score]) -> None:
     """Write the picture to ``out``.
 
     Args:
@@ -48,7 +48,7 @@ def draw(out: Path, k: np.ndarray, train: Digits, scores: list[Score]) -> None:
             figure.savefig(file, format="png")
 
 
-def _matrix(figure: Any, axes: Any, k: np.ndarray, train: Digits) -> None:
+def _matrix(figure: Any, axes: Any, k: np.ndarray, train: LabelledImages) -> None:
     order = np.argsort(train.labels, kind="stable")
     deviation = np.sqrt(np.diagonal(k))
     correlation = (k / deviation[:, None] / deviation)[np.ix_(order, order)]
@@ -70,7 +70,7 @@ def _matrix(figure: Any, axes: Any, k: np.ndarray, train: Digits) -> None:
 
 
 def _thumbnails(
-    axes: Any, train: Digits, order: np.ndarray, middles: np.ndarray
+    axes: Any, train: LabelledImages, order: np.ndarray, middles: np.ndarray
 ) -> None:
     """The average digit of each class, instead of tick labels."""
     size, n = 0.078, len(order)
