@@ -32,7 +32,8 @@ def svhn(path: Any) -> tuple[LabelledImages, LabelledImages]:
 
 def _load(path: Path) -> LabelledImages:
     try:
-        found = loadmat(path, variable_names=("X", "y"), appendmat=False)
+        with open(path, "rb") as file:
+            found = loadmat(file, variable_names=("X", "y"))
     except FileNotFoundError:
         raise FileNotFoundError(
             f"looked for {path}, and it is not there; nothing is downloaded: get it "

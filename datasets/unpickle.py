@@ -112,6 +112,11 @@ def _encoded(text: str, codec: Any = "latin1") -> bytes:
     return text.encode("latin1")
 
 
+def _empty() -> bytes:
+    """No bytes, which protocols before 3 write as a call without arguments."""
+    return b""
+
+
 def _filled(content: Any, dtype: _DType, shape: Any, order: Any) -> np.ndarray:
     content = content.encode("latin1") if isinstance(content, str) else content
     if not isinstance(content, (bytes, bytearray)) or not isinstance(dtype, _DType):
@@ -123,6 +128,7 @@ NAMES = {
     ("numpy", "ndarray"): _ArrayType,
     ("numpy", "dtype"): _DType,
     ("_codecs", "encode"): _encoded,
+    ("__builtin__", "bytes"): _empty,
     **{
         (f"numpy.{core}.{module}", name): stand_in
         for core in ("core", "_core")
