@@ -2,6 +2,7 @@
 
 from .compute import compute, compute_diagonal
 from .execution import WorkersLostError
+from .gradients import compute_gradient
 from .opening import open_matrix, resume_matrix, verify_matrix
 from .store import MissingTileError, StoreMismatchError
 from .stored import StoredMatrix
@@ -15,6 +16,7 @@ __all__ = [
     "WorkersLostError",
     "compute",
     "compute_diagonal",
+    "compute_gradient",
     "open_matrix",
     "resume_matrix",
     "verify_matrix",

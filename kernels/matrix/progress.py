@@ -7,20 +7,26 @@ from contextlib import contextmanager
 @contextmanager
 def progress_bar(
     total: int, label: str, unit: str, wanted: bool = True
-) -> Iterator[Callable[[int], object]]:
-    """A function that advances a bar on stderr.
+) -> Iterator[Callable[..., object]]:
+    """A function that advances a bar on stderr, and shows named values behind it.
 
     It does nothing where the bar is not wanted, stderr is not a terminal, or tqdm is
     not installed.
     """
     if not wanted:
-        yield lambda step: None
+        yield lambda step, **shown: None
         return
     try:
         from tqdm import tqdm
     except ImportError:
-        yield lambda step: None
+        yield lambda step, **shown: None
         return
     # disable=None: tqdm looks whether stderr is a terminal.
     with tqdm(total=total, desc=label, unit=unit, unit_scale=True, disable=None) as bar:
-        yield bar.update
+
+        def advance(step: int, **shown: str) -> None:
+            if shown:
+                bar.set_postfix(shown, refresh=False)
+            bar.update(step)
+
+        yield advance

@@ -30,14 +30,22 @@ class HostKernel:
         return cpu.kernel(self.program, x1, x2, self.names)
 
     def vjp(
-        self, x1: np.ndarray, x2: np.ndarray | None, cotangents: Arrays
+        self,
+        x1: np.ndarray,
+        x2: np.ndarray | None,
+        cotangents: Arrays,
+        threads: int | None = None,
     ) -> tuple[np.ndarray, np.ndarray | None]:
-        """Gradients in x1 and x2 of sum(cotangent * kernel), over all kernels."""
+        """Gradients in x1 and x2 of sum(cotangent * kernel), over all kernels.
+
+        Several threads add up their parts in the order in which they finish; with one,
+        equal calls give equal bits.
+        """
         bars = dict(zip(self.names, cotangents, strict=True))
         if not self.program.one_pixel:
-            return cpu_vjp.vjp(self.program, x1, x2, **bars)
+            return cpu_vjp.vjp(self.program, x1, x2, threads=threads, **bars)
         rows1, rows2 = _rows(x1), None if x2 is None else _rows(x2)
-        g1, g2 = cpu_dense_back.vjp(self.program, rows1, rows2, **bars)
+        g1, g2 = cpu_dense_back.vjp(self.program, rows1, rows2, threads=threads, **bars)
         return g1.reshape(x1.shape), None if g2 is None else g2.reshape(x2.shape)
 
 

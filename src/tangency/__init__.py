@@ -2,8 +2,16 @@
 
 from typing import Any
 
-from . import datasets, dual_activations, kernels, regression, sketch
+from . import (
+    datasets,
+    distillation,
+    dual_activations,
+    kernels,
+    regression,
+    sketch,
+)
 from .datasets import *  # noqa: F403
+from .distillation import *  # noqa: F403
 from .dual_activations import *  # noqa: F403
 from .kernels import *  # noqa: F403
 from .kernels import layers
@@ -15,6 +23,7 @@ __version__ = "0.1.0"
 __all__ = [
     "__version__",
     *datasets.__all__,
+    *distillation.__all__,
     *dual_activations.__all__,
     *kernels.__all__,
     *layers.__all__,

@@ -1,0 +1,387 @@
+"""A distillation in a directory: it can be killed, resumed and extended."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from hashlib import blake2b
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from ..datasets.labels import checked_labels
+from ..kernels.inputs import check_input
+from ..kernels.matrix.description import differences
+from ..kernels.matrix.host import as_numpy
+from ..kernels.matrix.manifest import library_version
+from ..kernels.matrix.progress import progress_bar
+from .checkpoint import Checkpoint
+from .config import Config
+from .folder import BEST, LATEST, START, Folder, TrainingSet
+from .training import NonFiniteLossError, Score, Trainer
+
+Array = Any
+
+
+class RunMismatchError(ValueError):
+    """A directory that holds the run of another configuration or training set."""
+
+
+class Run:
+    """A distillation in a directory.
+
+    ``Run.create`` begins one and ``Run.open`` finds it again. The directory holds
+    ``config.json``, the training set, ``metrics.jsonl`` with a row per step, and
+    checkpoints: ``start.npz``, ``checkpoint.npz`` and, with validation, ``best.npz``.
+    A run that is killed goes on from its last checkpoint; on the CPU it arrives at the
+    bits that it would have arrived at.
+
+    >>> import tempfile, tangency as tg
+    >>> train, _ = tg.digits()
+    >>> net = tg.serial(tg.Flatten(), tg.Dense(64), tg.Relu(), tg.Dense(10))
+    >>> config = tg.distillation.Config(net, per_class=1, steps=3, batch=50)
+    >>> with tempfile.TemporaryDirectory() as path:
+    ...     run = tg.distillation.Run.create(path, config, train.images, train.labels)
+    ...     images, labels = run.train(progress=False).support
+    ...     images.shape, labels.shape, run.step
+    ((10, 8, 8, 1), (10, 10), 3)
+    """
+
+    def __init__(
+        self,
+        folder: Folder,
+        written: dict[str, Any],
+        config: Config,
+        data: TrainingSet | None,
+    ) -> None:
+        self._folder, self._written, self._data = folder, written, data
+        self.config = config
+        self._trainer: Trainer | None = None
+
+    @classmethod
+    def create(
+        cls,
+        path: Any,
+        config: Config,
+        x: Array,
+        y: Array,
+        classes: int | None = None,
+        about: Mapping[str, Any] | None = None,
+        keep_data: bool = True,
+    ) -> "Run":
+        """Begin a run in a new directory.
+
+        Args:
+            path: of the directory.
+            config: the settings.
+            x: training inputs ``[N, ...]``, float32 or float64, as the kernel wants
+                them: standardised or whitened before.
+            y: their classes ``[N]``, integers 0, ..., C - 1.
+            classes: C; None for the largest label plus one.
+            about: what should be said about the run in ``config.json``, for JSON.
+            keep_data: whether the directory keeps a copy of x and y; without it they
+                are to be passed to ``Run.open``.
+
+        Raises:
+            FileExistsError: there is a run already.
+            TypeError, ValueError: inputs, labels or settings are not fit.
+        """
+        folder = Folder(path)
+        if folder.begun:
+            raise FileExistsError(
+                f"{str(path)!r} holds a run already; go on with it by Run.open, or "
+                "choose another directory"
+            )
+        data = training_set(x, y, classes)
+        written = {
+            "version": library_version(),
+            "config": config.described(),
+            "classes": data.classes,
+            "data": data.fingerprint(),
+            "about": dict(about or {}),
+        }
+        written["run"] = _fingerprint(written)
+        trainer = Trainer(config, data)
+        folder.make(written, data if keep_data else None, trainer.start())
+        return cls(folder, written, config, data)
+
+    @classmethod
+    def open(
+        cls,
+        path: Any,
+        config: Config | None = None,
+        x: Array | None = None,
+        y: Array | None = None,
+    ) -> "Run":
+        """A run that was begun before, to look at it or to go on.
+
+        Args:
+            path: of the directory.
+            config: its settings; needed if they hold a function, or a kernel other than
+                that of a network. Another number of steps extends the run.
+            x, y: the training set, where the directory does not keep it.
+
+        Raises:
+            FileNotFoundError: there is none.
+            RunMismatchError: it has another configuration, or another training set.
+            CheckpointError: its checkpoint is damaged.
+        """
+        folder = Folder(path)
+        written = folder.read_config()
+        there = written["config"]
+        if config is None:
+            try:
+                config = Config.rebuilt(there)
+            except ValueError as error:
+                raise ValueError(
+                    f"{str(path)!r}: its configuration cannot be read back: {error}; "
+                    "pass the same config to Run.open"
+                ) from error
+        here = config.described()
+        wrong = [
+            difference
+            for name in here
+            if name != "steps"
+            for difference in differences(here[name], there.get(name), name)
+        ]
+        if wrong:
+            raise RunMismatchError(
+                f"{str(path)!r} holds a run of another configuration: "
+                f"{'; '.join(wrong)}. Open it without config, or choose another "
+                "directory"
+            )
+        data = None
+        if x is not None or y is not None:
+            data = training_set(x, y, written["classes"])
+        run = cls(folder, written, config, data)
+        run._check_data(data)
+        run.checkpoint()
+        return run
+
+    @property
+    def path(self) -> Any:
+        """The directory."""
+        return self._folder.path
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What ``create`` was told about the run."""
+        return self._written["about"]
+
+    @property
+    def classes(self) -> int:
+        """C, the number of classes."""
+        return self._written["classes"]
+
+    @property
+    def data(self) -> tuple[np.ndarray, np.ndarray]:
+        """The training set: inputs and classes."""
+        data = self._training_set()
+        return data.x, data.labels
+
+    @property
+    def step(self) -> int:
+        """Steps that the last checkpoint has behind it."""
+        return self.checkpoint().step
+
+    @property
+    def support(self) -> tuple[np.ndarray, np.ndarray]:
+        """Images ``[n, ...]`` and labels ``[n, C]``: the best ones on the validation
+        set, or the last ones where there is none."""
+        best = (self.path / BEST).is_file()
+        state = self.checkpoint(BEST if best else LATEST)
+        return state.images, state.labels
+
+    @property
+    def start(self) -> tuple[np.ndarray, np.ndarray]:
+        """Images and labels before the first step."""
+        state = self.checkpoint(START)
+        return state.images, state.labels
+
+    @property
+    def metrics(self) -> list[dict[str, Any]]:
+        """One row for every step: "step", "loss" and "accuracy" on its batch before it,
+        "seconds", and "validation_accuracy" after it where that was looked at."""
+        return self._folder.metrics()
+
+    def checkpoint(self, name: str = LATEST) -> Checkpoint:
+        """A checkpoint of the directory, by the name of its file."""
+        return Checkpoint.load(self.path / name, self._written["run"])
+
+    def train(
+        self,
+        steps: int | None = None,
+        progress: bool = True,
+        score: Score | None = None,
+        executor: Any = None,
+    ) -> "Run":
+        """Go on until ``steps`` steps were made in total.
+
+        Args:
+            steps: None for as many as ``config.steps``; more than that extends the run.
+            progress: whether to show a bar (on a terminal, if tqdm is installed).
+            score: what the validation set measures, ``score(images, labels, x, classes)
+                -> float``, larger is better; None for the accuracy of the kernel.
+            executor: where tiles of kernels run, as of ``compute``.
+
+        Returns:
+            The run itself.
+
+        Raises:
+            NonFiniteLossError: the last good checkpoint is kept; the message says which
+                step failed.
+            RunMismatchError: the training set is not the one it was.
+        """
+        total = self.config.steps if steps is None else steps
+        if not isinstance(total, int) or isinstance(total, bool) or total < 0:
+            raise ValueError(f"steps is {steps!r}, expected an integer >= 0 or None")
+        if total > self._written["config"]["steps"]:
+            self._extend(total)
+        state = self.checkpoint()
+        self._folder.forget_after(state.step)
+        trainer = self._made_trainer()
+        _Loop(self, trainer, score, executor).run(state, total, progress)
+        return self
+
+    def _extend(self, total: int) -> None:
+        self.config = replace(self.config, steps=total)
+        self._written["config"]["steps"] = total
+        self._folder.write_config(self._written)
+
+    def _made_trainer(self) -> Trainer:
+        if self._trainer is None:
+            self._trainer = Trainer(self.config, self._training_set())
+        return self._trainer
+
+    def _training_set(self) -> TrainingSet:
+        if self._data is None:
+            data = self._folder.read_data(self.classes)
+            self._check_data(data)
+            self._data = data
+        return self._data
+
+    def _check_data(self, data: TrainingSet | None) -> None:
+        if data is not None and data.fingerprint() != self._written["data"]:
+            raise RunMismatchError(
+                f"{str(self.path)!r} was begun with another training set than this "
+                f"one, {data.x.shape} of {data.x.dtype}; pass the same x and y"
+            )
+
+
+class _Loop:
+    """The steps of a call of ``train``, and the files that they leave."""
+
+    def __init__(
+        self, run: Run, trainer: Trainer, score: Score | None, executor: Any
+    ) -> None:
+        self.run_, self.trainer = run, trainer
+        self.score, self.executor = score, executor
+        self.folder, self.config = run._folder, run.config
+        self.rows: list[dict[str, Any]] = []
+        self.tag = run._written["run"]
+
+    def run(self, state: Checkpoint, total: int, progress: bool) -> None:
+        saved = state
+        label = f"distil {self.config.per_class} per class"
+        with progress_bar(total - state.step, label, "step", progress) as advance:
+            try:
+                while state.step < total and not self._stopped(state):
+                    state, row = self._step(state)
+                    self.rows.append(row)
+                    if state.step % self.config.checkpoint_every == 0:
+                        self._save(state)
+                        saved = state
+                    advance(
+                        1,
+                        loss=f"{row['loss']:.4g}",
+                        accuracy=f"{row['accuracy']:.1%}",
+                    )
+            except NonFiniteLossError as error:
+                self._drop_rows_after(saved)
+                raise NonFiniteLossError(
+                    f"{error}. {str(self.folder.path)!r} keeps the checkpoint of step "
+                    f"{saved.step}"
+                ) from error
+            except KeyboardInterrupt:
+                self._save(state)
+                raise KeyboardInterrupt(
+                    f"{str(self.folder.path)!r} keeps step {state.step}; it can be "
+                    "resumed"
+                ) from None
+        if state is not saved:
+            self._save(state)
+
+    def _step(self, state: Checkpoint) -> tuple[Checkpoint, dict[str, Any]]:
+        begin = perf_counter()
+        state, row = self.trainer.step(state, self.executor)
+        row = {"step": state.step, **row}
+        if len(self.trainer.held) and state.step % self.config.evaluate_every == 0:
+            state, row["validation_accuracy"] = self._look(state)
+        row["seconds"] = round(perf_counter() - begin, 6)
+        return state, row
+
+    def _look(self, state: Checkpoint) -> tuple[Checkpoint, float]:
+        """Measure on the validation set, and keep the best so far."""
+        if self.score is None:
+            found = self.trainer.validate(state)
+        else:
+            x, classes = self.trainer.validation
+            found = float(self.score(state.images, state.labels, x, classes))
+        if found > state.best:
+            state = replace(state, best=found, best_step=state.step)
+            state.save(self.folder.path / BEST, self.tag)
+        return state, found
+
+    def _stopped(self, state: Checkpoint) -> bool:
+        if self.config.patience is None:
+            return False
+        waited = state.step - state.best_step
+        return waited >= self.config.patience * self.config.evaluate_every
+
+    def _save(self, state: Checkpoint) -> None:
+        """Rows first: those after the checkpoint are dropped, none before it lacks."""
+        self.folder.append(self.rows)
+        self.rows = []
+        state.save(self.folder.path / LATEST, self.tag)
+
+    def _drop_rows_after(self, state: Checkpoint) -> None:
+        self.rows = []
+        self.folder.forget_after(state.step)
+
+
+def training_set(x: Array, y: Array, classes: int | None) -> TrainingSet:
+    """Inputs and classes, checked.
+
+    Raises:
+        TypeError, ValueError: they are not fit; the message says why.
+    """
+    check_input("x", x)
+    x, labels = as_numpy("x", x), checked_labels(y)
+    if len(labels) != len(x):
+        raise ValueError(
+            f"y has {len(labels)} labels, expected {len(x)}, one for each of x"
+        )
+    top = int(labels.max())
+    classes = top + 1 if classes is None else classes
+    if top >= classes:
+        raise ValueError(
+            f"y holds the label {top}, expected 0, ..., {classes - 1}: there are "
+            f"{classes} classes"
+        )
+    if classes < 2:
+        raise ValueError("y holds one class only, expected two or more")
+    missing = np.setdiff1d(np.arange(classes), labels)
+    if len(missing):
+        raise ValueError(
+            f"y has no example of class {missing[0]}, expected every class of 0, ..., "
+            f"{classes - 1}; numpy.unique(y, return_inverse=True)[1] numbers them "
+            "without gaps"
+        )
+    return TrainingSet(x, labels, classes)
+
+
+def _fingerprint(written: Mapping[str, Any]) -> str:
+    """Of the trajectory: all but the number of steps, which may grow."""
+    config = {k: v for k, v in written["config"].items() if k != "steps"}
+    parts = json.dumps([config, written["classes"], written["data"]], sort_keys=True)
+    return blake2b(parts.encode(), digest_size=16).hexdigest()

@@ -1,0 +1,141 @@
+"""One step of KIP, and a look at the validation set."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from ..datasets import accuracy, centred_one_hot, stratified_split
+from ..kernels import compute
+from .batches import Batches, generator
+from .checkpoint import Checkpoint
+from .config import Config
+from .folder import TrainingSet
+from .objective import kip_gradients
+from .optimizers import optimizer
+from .ridge_loss import predict
+from .starts import start
+
+Score = Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray], float]
+
+
+class NonFiniteLossError(ArithmeticError):
+    """The loss of a step was NaN or infinite, or so was what it left."""
+
+
+class Trainer:
+    """What makes the steps of a run; all it does follows from its arguments.
+
+    Args:
+        config: the settings.
+        data: the training set.
+    """
+
+    def __init__(self, config: Config, data: TrainingSet) -> None:
+        self.config, self.data = config, data
+        kept, held = self._split()
+        self.kept, self.held = kept, held
+        self.batches = Batches(data.labels[kept], config.batch, config.seed)
+        self.optimizer = optimizer(
+            config.optimizer, config.learning_rate, config.optimizer_options
+        )
+        self.kernels = config.kernels
+
+    def start(self) -> Checkpoint:
+        """The state before the first step."""
+        config = self.config
+        images, classes = start(
+            self._x(self.kept),
+            self.data.labels[self.kept],
+            config.per_class,
+            config.init,
+            config.seed,
+        )
+        labels = centred_one_hot(classes, self.data.classes)
+        state = self.optimizer.start(self._parameters(images, labels))
+        return Checkpoint(0, images, labels, state, seed=config.seed)
+
+    def step(
+        self, state: Checkpoint, executor: Any = None
+    ) -> tuple[Checkpoint, dict[str, float]]:
+        """The state after one more step, and what was seen on the way.
+
+        Raises:
+            NonFiniteLossError: the step led nowhere; ``state`` is what it was.
+        """
+        config, number = self.config, state.step
+        chosen = self.kept[self.batches(number)]
+        x = self._augmented(self._x(chosen), number)
+        kernel = self.kernel(number)
+        found = kip_gradients(
+            kernel,
+            state.images,
+            state.labels,
+            x,
+            centred_one_hot(self.data.labels[chosen], self.data.classes),
+            config.ridge,
+            config.get,
+            config.tile,
+            executor,
+        )
+        parameters, remembered = self.optimizer.step(
+            self._parameters(state.images, state.labels),
+            self._parameters(found.images, found.labels),
+            state.optimizer,
+        )
+        values = [found.loss, *parameters.values()]
+        if not all(np.isfinite(value).all() for value in values):
+            raise NonFiniteLossError(
+                f"step {number + 1}: the loss is {found.loss}, and what the optimiser "
+                "made of it is not finite; lower learning_rate, or raise ridge"
+            )
+        after = replace(state, step=number + 1, optimizer=remembered, **parameters)
+        seen = accuracy(found.predictions, self.data.labels[chosen])
+        return after, {"loss": found.loss, "accuracy": seen}
+
+    def kernel(self, step: int) -> Callable[..., Any]:
+        """The kernel of a step."""
+        rng = generator(self.config.seed, "architecture", step)
+        return self.kernels[int(rng.integers(len(self.kernels)))]
+
+    @cached_property
+    def validation(self) -> tuple[np.ndarray, np.ndarray]:
+        """Inputs and classes that no step sees."""
+        return self._x(self.held), self.data.labels[self.held]
+
+    def validate(self, state: Checkpoint) -> float:
+        """The accuracy on the validation set, the mean over all kernels."""
+        x, labels = self.validation
+        config, found = self.config, []
+        for kernel in self.kernels:
+            k_st = compute(kernel, state.images, x, config.get, config.tile)
+            k_ss = compute(kernel, state.images, None, config.get, config.tile)
+            predictions = predict(k_ss, k_st, state.labels, config.ridge)
+            found.append(accuracy(predictions, labels))
+        return float(np.mean(found))
+
+    def _split(self) -> tuple[np.ndarray, np.ndarray]:
+        n = len(self.data.labels)
+        held = round(self.config.validation * n)
+        if not held:
+            return np.arange(n), np.arange(0)
+        rng = generator(self.config.seed, "validation")
+        return stratified_split(self.data.labels, held, int(rng.integers(2**31)))
+
+    def _x(self, indices: np.ndarray) -> np.ndarray:
+        return np.asarray(self.data.x[indices], self.config.dtype)
+
+    def _augmented(self, x: np.ndarray, step: int) -> np.ndarray:
+        rng = generator(self.config.seed, "augment", step)
+        for change in self.config.augment:
+            x = change(x, rng)
+        return np.ascontiguousarray(x)
+
+    def _parameters(
+        self, images: np.ndarray, labels: np.ndarray
+    ) -> dict[str, np.ndarray]:
+        """What is learned, by name."""
+        learned = {"images": images}
+        return {**learned, "labels": labels} if self.config.learn_labels else learned

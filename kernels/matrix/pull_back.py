@@ -1,0 +1,71 @@
+"""From the gradient of one tile of a kernel to the gradients of its inputs."""
+
+from collections.abc import Callable
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+from array_api_compat import array_namespace, is_jax_array, is_torch_array
+
+from ..by_planes import why_not_by_planes
+from ..finite.dispatch import is_torch
+from ..kernel import ExactKernel
+from ..planes import lower
+
+Array = Any
+PullBack = Callable[..., tuple[np.ndarray, np.ndarray | None]]
+
+
+def pull_back_of(kernel: Callable[..., Any], x: Array, name: str) -> PullBack:
+    """What pulls cotangents of a kernel back: ``f(x1, x2, bar) -> (g1, g2)``.
+
+    It takes x1 ``[n, ...]``, x2 ``[m, ...]`` or None, and bar ``[n, m]``; the results
+    are NumPy arrays, the gradients of sum(bar * K(x1, x2)), the second None if x2 is.
+
+    The compiled kernels have their own derivative, everything else is differentiated by
+    the library of the inputs; NumPy arrays are given to JAX, or to torch where JAX is
+    not installed or the kernel is a function of torch.
+
+    Args:
+        kernel: ``kernel(x1, x2, get)``.
+        x: inputs like those to come.
+        name: "nngp" or "ntk".
+
+    Raises:
+        ModuleNotFoundError: the kernel needs a library that differentiates.
+    """
+    if fused(kernel, x):
+        return _by_planes(kernel, x, name)
+    # Imported here: the edge is only entered by who has the library.
+    if is_torch_array(x) or not is_jax_array(x) and _belongs_to_torch(kernel):
+        from .torch_pull_back import pull_back
+    elif is_jax_array(x) or find_spec("jax"):
+        from .jax_pull_back import pull_back
+    else:
+        raise ModuleNotFoundError(
+            f"the gradient of {type(kernel).__name__} needs JAX or torch, and neither "
+            "is installed; pip install 'tangency[jax]'"
+        )
+    return pull_back(kernel, name)
+
+
+def fused(kernel: Any, x: Array) -> bool:
+    """Whether the compiled kernels have the derivative, for NumPy arrays."""
+    if not isinstance(kernel, ExactKernel) or kernel.engine == "exact":
+        return False
+    if not isinstance(x, np.ndarray):
+        return False
+    return why_not_by_planes(kernel.net, array_namespace(x), x) is None
+
+
+def _by_planes(kernel: ExactKernel, x: np.ndarray, name: str) -> PullBack:
+    # Imported here: Numba takes longer to import than the rest of the package.
+    from ..planes.host import HostKernel
+
+    host = HostKernel(lower(kernel.net, tuple(x.shape)), (name,))
+    return lambda x1, x2, bar: host.vjp(x1, x2, (bar,), threads=1)
+
+
+def _belongs_to_torch(kernel: Any) -> bool:
+    f, params = getattr(kernel, "f", None), getattr(kernel, "params", None)
+    return is_torch(f, params) or not find_spec("jax") and bool(find_spec("torch"))
