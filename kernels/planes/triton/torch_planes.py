@@ -1,0 +1,251 @@
+"""Exact convolutional kernels on a GPU: what launches the kernels of the stages.
+
+CUDA tensors run on their device and on its current stream. CPU tensors run where
+Triton interprets kernels (``TRITON_INTERPRET=1``), which is for tests.
+"""
+
+from dataclasses import dataclass, replace
+from functools import cache, cached_property, lru_cache
+from typing import Any
+
+import torch
+
+from ..program import Activate, Normalize, Program, Stage
+from .stage_module import kernels as compiled
+from .stage_source import StageKernel
+from .stage_tables import Axis, row_blocks, stage_axes
+
+Tensor = torch.Tensor
+# Entries of a tile per warp: 8 per thread.
+WARP_ENTRIES = 256
+# Programs that keep a GPU busy, per multiprocessor, before rows are split among more.
+# An estimate; no GPU was there to measure it.
+PROGRAMS = 4
+# Memory that a call may allocate beyond its result, as a part of what is free.
+FRACTION = 0.25
+# The same where there is no GPU, in bytes.
+HOST_BYTES = 256 << 20
+
+
+@dataclass(frozen=True)
+class Planes:
+    """The stages of a program that are run, and in which precision.
+
+    Args:
+        program: made by ``lower``; its head is not run.
+        want_t: whether the NTK is wanted.
+        double: float64 instead of float32.
+        entering: run the stages before this one, and only what d = 0 at its entry needs
+            of them; None for all stages and the sum over their planes.
+    """
+
+    program: Program
+    want_t: bool
+    double: bool
+    entering: int | None = None
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return torch.float64 if self.double else torch.float32
+
+    @cached_property
+    def specs(self) -> list[StageKernel]:
+        """The kernels of every stage of the program."""
+        specs: list[StageKernel] = []
+        flags, maps, stages = (False,), 0, self.program.stages
+        for s, stage in enumerate(stages):
+            before = stages[s - 1] if s else None
+            spec = StageKernel(
+                stage,
+                before and before.pool,
+                before and before.shapes[-1],
+                self.want_t,
+                flags if self.want_t else (False,) * (stage.saved + 1),
+                self.program.channels,
+                maps,
+                self.double,
+            )
+            specs.append(spec)
+            flags, maps = spec.exit_flags, maps + map_pixels(stage)
+        return specs
+
+    @cached_property
+    def running(self) -> list[StageKernel]:
+        """The kernels of the stages that are run."""
+        return self.specs[: self.entering]
+
+    @cached_property
+    def axes(self) -> list[tuple[Axis, Axis]]:
+        """Displacements of the stages that are run, and of the one entered."""
+        if self.entering is None:
+            return stage_axes(self.program)
+        stages = self.program.stages
+        entered = replace(stages[self.entering], ops=(), pool=None)
+        cut = (*stages[: self.entering], entered)
+        return stage_axes(Program(self.program.channels, cut, "flatten", ()))
+
+    def state_numbers(self, s: int) -> int:
+        """Numbers per pair in the planes at the entry of stage s."""
+        if s == 0 or s >= len(self.axes):
+            return 0
+        stage, (rows, cols) = self.program.stages[s], self.axes[s]
+        planes = (stage.saved + 1) * (2 if self.want_t else 1)
+        return planes * len(rows) * len(cols) * stage.shape[0] * stage.shape[1]
+
+    def __hash__(self) -> int:
+        return hash((self.program, self.want_t, self.double, self.entering))
+
+
+def map_pixels(stage: Stage) -> int:
+    """Numbers in the variances of one image that a stage needs."""
+    mapped = sum(isinstance(op, Activate | Normalize) for op in stage.ops)
+    return mapped * stage.shape[0] * stage.shape[1]
+
+
+@lru_cache(maxsize=256)
+def tables(
+    planes: Planes, s: int, count: int, backward: bool, device: torch.device
+) -> list[Tensor]:
+    """Rows, columns, order, blocks and feeds of a stage, on the device."""
+    rows, cols = planes.axes[s]
+    pooled = planes.program.stages[s].pool is not None and not backward
+    target = len(planes.axes[s + 1][0]) if pooled else None
+    order, blocks = row_blocks(rows, target, count)
+    arrays = (rows.tiles, cols.tiles, order, blocks, rows.feeds, cols.feeds)
+    return [torch.from_numpy(array).to(device) for array in arrays]
+
+
+@cache
+def _processors(device: torch.device) -> int:
+    if device.type != "cuda":
+        return 0
+    return torch.cuda.get_device_properties(device).multi_processor_count
+
+
+def block_count(pairs: int, tile_pairs: int, device: torch.device) -> int:
+    """Blocks of rows that keep the device busy."""
+    groups = -(-pairs // tile_pairs)
+    return max(1, -(-PROGRAMS * _processors(device) // groups))
+
+
+def budget(device: torch.device) -> int:
+    """Bytes that a call may allocate for planes."""
+    if device.type != "cuda":
+        return HOST_BYTES
+    free, _ = torch.cuda.mem_get_info(device)
+    cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return int(FRACTION * (free + cached))
+
+
+def run(
+    planes: Planes,
+    one: tuple[Tensor, Tensor],
+    two: tuple[Tensor, Tensor],
+    first: Tensor,
+    second: Tensor,
+) -> Tensor:
+    """Sums over planes ``[pairs, parts]`` in float64, or the planes at an entry.
+
+    Args:
+        planes: what is run.
+        one, two: images ``[n, channels, H, W]`` and variances ``[n, numbers]``.
+        first, second: int32, numbers of the images of every pair.
+
+    Returns:
+        With ``entering`` d = 0 of every value instead, ``[pairs, values, parts, H, W]``.
+    """
+    sizes = [planes.state_numbers(s) for s in range(len(planes.axes) + 1)]
+    needed = max(a + b for a, b in zip(sizes, sizes[1:], strict=False))
+    outputs = [
+        _states(planes, one, two, *pairs)[-1]
+        for pairs in _chunks(planes, first, second, needed)
+    ]
+    if planes.entering is None:
+        return torch.cat(outputs)
+    stage = planes.program.stages[planes.entering]
+    parts = 2 if planes.want_t else 1
+    return torch.cat(outputs).view(-1, stage.saved + 1, parts, *stage.shape)
+
+
+def _chunks(
+    planes: Planes, first: Tensor, second: Tensor, numbers: int
+) -> list[tuple[Tensor, Tensor]]:
+    """Pairs in parts of which each allocates no more than the budget.
+
+    Raises:
+        torch.OutOfMemoryError: one pair alone would allocate more.
+    """
+    size = max(numbers, 1) * (8 if planes.double else 4)
+    allowed = budget(first.device)
+    if size > allowed:
+        raise torch.OutOfMemoryError(
+            f"the planes of one pair of images take {size >> 20} MiB, {allowed >> 20} "
+            f"MiB may be used ({FRACTION:.0%} of what is free on {first.device}); "
+            "free memory there, or use smaller images"
+        )
+    step = allowed // size
+    return list(zip(first.split(step), second.split(step), strict=True))
+
+
+def _states(
+    planes: Planes,
+    one: tuple[Tensor, Tensor],
+    two: tuple[Tensor, Tensor],
+    first: Tensor,
+    second: Tensor,
+    keep: bool = False,
+) -> list[Tensor]:
+    """The planes at the entry of all stages if ``keep``, and what comes out at last."""
+    states: list[Tensor] = []
+    for s, spec in enumerate(planes.running):
+        count = block_count(len(first), spec.tile.pairs, first.device)
+        rows, cols, order, blocks, row_feeds, col_feeds = tables(
+            planes, s, count, False, first.device
+        )
+        options = {"dtype": planes.dtype, "device": first.device}
+        last = spec.stage.pool is None
+        if last:
+            shape = (len(first), len(blocks), spec.parts)
+            target = torch.empty(shape, dtype=torch.float64, device=first.device)
+            after = (0, 0)
+        else:
+            target = torch.zeros(
+                (len(first), planes.state_numbers(s + 1)), **options
+            )
+            after = tuple(map(len, planes.axes[s + 1]))
+        sources = (states[-1],) * 2 if s else (one[0], two[0])
+        _launch(
+            spec, "forward", len(first), len(blocks), sources[0], sources[1], one[1],
+            two[1], one[1].shape[1], first, second, len(first), rows, cols, len(rows),
+            len(cols), order, blocks, len(blocks), row_feeds, col_feeds, *after, target,
+        )  # fmt: skip
+        if not keep:
+            states.clear()
+        states.append(target.sum(1) if last else target)
+    return states
+
+
+def _launch(
+    spec: StageKernel, kernel: str, pairs: int, blocks: int, *arguments: Any
+) -> None:
+    """Start a kernel on groups of pairs and blocks of rows."""
+    tile = spec.tile
+    function = compiled(spec)[kernel]
+    warps = max(1, tile.size[0] * tile.size[1] // WARP_ENTRIES)
+    grid = (-(-pairs // tile.pairs), blocks)
+    function[grid](*arguments, num_warps=warps, num_stages=1)
+
+
+def record(spec: StageKernel, entry: Tensor) -> Tensor:
+    """The variances that a stage needs, ``[n, numbers]``, from those at its entry.
+
+    Args:
+        entry: images ``[n, channels, H, W]``, or planes d = 0 of all values
+            ``[n, values, 1, H, W]``.
+    """
+    maps = entry.new_empty((len(entry), map_pixels(spec.stage)))
+    spec = replace(spec, maps=0, want_t=False)
+    _launch(
+        spec, "record", len(entry), 1, entry, maps, maps.shape[1], len(entry)
+    )  # fmt: skip
+    return maps
