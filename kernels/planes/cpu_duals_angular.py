@@ -6,9 +6,7 @@ of f, k(s^2 p, q, s c) = s^n k(p, q, c), which gives the derivatives in p and q.
 
 from math import pi
 
-import numpy as np
-
-from ...dual_activations.polynomials import power_coefficients
+from .arccosine_polynomials import arccosine_polynomials
 from .cpu_arccosine import angle_ratio
 from .cpu_lanes import fma, inner, larger, load, smaller, splat, sqrt, where_less
 from .cpu_special import arcsin, exp
@@ -118,27 +116,7 @@ def step_partials(c, det, M, at1, part1, N, at2, part2, par, o):
 
 # Rectified powers, f(x) = max(x, 0)^n, 2 <= n. Maps 2 and 3 are p^(n/2), p^((n-1)/2).
 
-
-def _arccosine_polynomials(highest: int) -> tuple[np.ndarray, np.ndarray]:
-    r"""A and B, ``[n, power]``, with 2 pi k(1, 1, rho) = J_n,
-
-    J_n = A_n(rho) (pi - theta) + B_n(rho) sin(theta). A_n is the dual of x^n, and
-    J_n' = n^2 J_{n-1} gives (1 - rho^2)(B_n' - n^2 B_{n-1}) - rho B_n + A_n = 0.
-
-    Reference: Cho & Saul 2009, eq. 4, in closed form.
-    """
-    A, B = np.zeros((2, highest + 1, highest + 2))
-    for n in range(highest + 1):
-        A[n, : n + 1] = power_coefficients(n)
-        lower = n * n * B[n - 1] if n else B[0]
-        right = lower - A[n]
-        right[2:] -= lower[:-2]
-        for i in range(n, 0, -1):
-            B[n, i - 1] = ((i + 1) * B[n, i + 1] - right[i]) / i
-    return A, B
-
-
-_A, _B = _arccosine_polynomials(HIGHEST_POWER)
+_A, _B = arccosine_polynomials(HIGHEST_POWER)
 
 
 @inner

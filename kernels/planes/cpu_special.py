@@ -13,33 +13,8 @@ from numba.extending import intrinsic, overload
 
 from .cpu_arccosine import angle_ratio
 from .cpu_lanes import LANES, fma, inner, larger, smaller, splat
+from .fits import EXP_DOUBLE, EXP_SINGLE, LN2_HIGH, LN2_LOW
 
-# (e^r - 1) / r for |r| <= ln(2) / 2, Chebyshev fits of e^r, highest power first: the
-# relative error of e^r is 2.6e-9 of degree 6 and 6e-20 of degree 12, before rounding.
-_EXP_SINGLE = (
-    0.00139412131,
-    0.008375210201,
-    0.04166635164,
-    0.1666641451,
-    0.5000000047,
-    1.000000038,
-)
-_EXP_DOUBLE = (
-    2.09216697457051259e-9,
-    2.51149952576921751e-8,
-    2.75572515643123960e-7,
-    2.75572245804772138e-6,
-    0.00002480158735040281,
-    0.000198412699096260369,
-    0.00138888888888717517,
-    0.00833333333330933588,
-    0.0416666666666666924,
-    0.166666666666667028,
-    0.5,
-    1.0,
-)
-# ln 2 in two parts; the first has so few digits that n times it is exact.
-_LN2_HIGH, _LN2_LOW = 0.693145751953125, 1.4286068203094172e-06
 _BITS = {32: (ir.IntType(32), 23, 127), 64: (ir.IntType(64), 52, 1023)}
 
 
@@ -99,8 +74,8 @@ def _exp_polynomial(r: Any) -> Any:
 @overload(_exp_polynomial, jit_options={"forceinline": True})
 def _(r):
     if r.dtype == types.float32:
-        return lambda r: horner(r, _EXP_SINGLE)
-    return lambda r: horner(r, _EXP_DOUBLE)
+        return lambda r: horner(r, EXP_SINGLE)
+    return lambda r: horner(r, EXP_DOUBLE)
 
 
 _LIMIT = {types.float32: 180.0, types.float64: 1480.0}
@@ -122,8 +97,8 @@ def _reduced(x):
     """n and r with x = n ln(2) + r, |r| <= ln(2) / 2."""
     x = _clipped(x)
     n = _nearest(x * splat(x, 1 / log(2)))
-    r = fma(n, splat(x, -_LN2_HIGH), x)
-    return n, fma(n, splat(x, -_LN2_LOW), r)
+    r = fma(n, splat(x, -LN2_HIGH), x)
+    return n, fma(n, splat(x, -LN2_LOW), r)
 
 
 @inner
