@@ -4,6 +4,7 @@ from . import finite
 from .finite import *  # noqa: F403
 from .kernel import ExactKernel
 from .matrix import (
+    KernelMatrix,
     MissingTileError,
     StoreMismatchError,
     TiledMatrix,
@@ -19,6 +20,7 @@ from .results import Kernels
 
 __all__ = [
     "ExactKernel",
+    "KernelMatrix",
     "Kernels",
     "MissingTileError",
     "StoreMismatchError",

@@ -74,7 +74,7 @@ def compute(
     """
     names = wanted(get)
     check_inputs(x1, x2)
-    tile = _checked_tile(tile)
+    tile = checked_tile(tile)
     if path is None:
         arrays = _in_memory(kernel, x1, x2, names, tile, executor, progress)
         return package(get, names, arrays)
@@ -130,12 +130,13 @@ def compute_diagonal(
     """
     (name,) = wanted(get)
     check_inputs(x, None)
-    blocks = Grid(x.shape[0], 1, _checked_tile(block) or 8).row_blocks
+    blocks = Grid(x.shape[0], 1, checked_tile(block) or 8).row_blocks
     parts = (evaluate(kernel, x[rows, ...], None, (name,))[name] for rows in blocks)
     return np.concatenate([np.diagonal(k) for k in parts])
 
 
-def _checked_tile(tile: int | None) -> int | None:
+def checked_tile(tile: int | None) -> int | None:
+    """``tile`` as ``compute`` takes it, or an error."""
     if tile is not None and (
         not isinstance(tile, int) or isinstance(tile, bool) or tile < 1
     ):
