@@ -31,7 +31,7 @@ def _angle(c, det, ij):
     sine = tl.sqrt(det)
     acute = sine * ij * angle_ratio(tl.minimum(tl.abs(c) * ij, 1.0))
     acute = tl.where(ij > 0, acute, PI / 2)
-    return tl.where(c < 0, PI - acute, acute), sine
+    return tl.where(c < 0, -acute + PI, acute), sine
 
 
 @triton.jit
@@ -77,14 +77,14 @@ def rectifier_partials(c, det, M, N, PAR: tl.constexpr, o: tl.constexpr):
 @triton.jit
 def sign(c, det, M, N):
     ij = M[1] * N[1]
-    k = (2.0 / PI) * arcsin(c * ij, tl.sqrt(det) * ij)
+    k = arcsin(c * ij, tl.sqrt(det) * ij) * (2.0 / PI)
     return k, tl.zeros_like(k)
 
 
 @triton.jit
 def sign_partials(c, det, M, N):
     k, zero = sign(c, det, M, N)
-    k_c = (2.0 / PI) * inverse(tl.sqrt(det))
+    k_c = inverse(tl.sqrt(det)) * (2.0 / PI)
     return _homogeneous(0.0, c, k, zero, k_c, zero, M[1], N[1])
 
 
@@ -97,7 +97,7 @@ def step(c, det, M, N):
 @triton.jit
 def step_partials(c, det, M, N):
     k, zero = step(c, det, M, N)
-    k_c = (0.5 / PI) * inverse(tl.sqrt(det))
+    k_c = inverse(tl.sqrt(det)) * (0.5 / PI)
     return _homogeneous(0.0, c, k, zero, k_c, zero, M[1], N[1])
 
 
@@ -116,7 +116,7 @@ def _arccosine(rho, theta, sine, PAR: tl.constexpr, o: tl.constexpr, m: tl.const
     for order in tl.static_range(n - m, -1, -1):
         a = a * rho + PAR[o][first + order]
         b = b * rho + PAR[o][first + n + 1 + order]
-    return (0.5 / PI) * (a * (PI - theta) + b * sine)
+    return (a * (-theta + PI) + b * sine) * (0.5 / PI)
 
 
 @triton.jit

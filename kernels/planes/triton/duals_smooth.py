@@ -58,9 +58,9 @@ def _gelu(c, det, p, q, r1, r2):
     PQ = ij * ij
     tilt = arcsin(c * ij, root * ij)
     slope_tail = i * i + ((1.0 - p * q) * PQ + 1.0)
-    slope = (0.5 / PI) * (c * i * slope_tail + tilt) + 0.25
+    slope = (c * i * slope_tail + tilt) * (0.5 / PI) + 0.25
     ratio = (p * q * D + c * c) * PQ * i
-    return 0.25 * c + (0.5 / PI) * (c * tilt + ratio), slope, i
+    return 0.25 * c + (c * tilt + ratio) * (0.5 / PI), slope, i
 
 
 @triton.jit
@@ -79,11 +79,11 @@ def _gelu_in_p(c, p, q, r1, i):
     qt = q - c * ct
     ii = i * i
     inner = 2.0 - qt * ii * (1.0 / j)
-    k_p = (0.25 / PI) * i * ((2.0 - pt) * qt - ct * ct * inner)
+    k_p = i * ((2.0 - pt) * qt - ct * ct * inner) * (0.25 / PI)
     once = i * ct * (3.0 * pt - 4.0) - ct * ct * ct * (1.0 / j) * (ii * i)
     both_p, both_c = 1.0 - (1.0 + q) * ii, c * ii
     twice = i * both_c * (3.0 * both_p - 4.0)
-    return k_p, (0.25 / PI) * (once + twice)
+    return k_p, (once + twice) * (0.25 / PI)
 
 
 @triton.jit
@@ -100,7 +100,7 @@ def gelu_partials(c, det, M, N, PAR: tl.constexpr, o: tl.constexpr):
         k * (1.0 / B),
         slope,
         slope,
-        B * (0.5 / PI) * i * moment,
+        B * i * moment * (0.5 / PI),
         k_p,
         k_q,
         B * slope_p,

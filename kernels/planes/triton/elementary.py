@@ -21,6 +21,8 @@ _LUNE_SINGLE = tl.constexpr(fits.LUNE_SINGLE)
 _RATIO_DOUBLE = tl.constexpr(fits.RATIO_DOUBLE)
 _RATIO_SINGLE = tl.constexpr(fits.RATIO_SINGLE)
 _LOG2_E = tl.constexpr(1.4426950408889634)
+# Right of a tile in every operation: on the left of one, a constant of a file would
+# swallow the tile in the interpreter.
 PI = tl.constexpr(3.141592653589793)
 
 
@@ -60,8 +62,8 @@ def arc(e):
         angle = horner(less, _ANGLE_DOUBLE, 21)
         lune = horner(less, _LUNE_DOUBLE, 20)
     theta = root * angle
-    theta = tl.where(e > 1.0, PI - theta, theta)
-    return theta, less * root * lune + PI * tl.maximum(e - 1.0, 0.0)
+    theta = tl.where(e > 1.0, -theta + PI, theta)
+    return theta, less * root * lune + tl.maximum(e - 1.0, 0.0) * PI
 
 
 @triton.jit
