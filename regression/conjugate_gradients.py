@@ -6,13 +6,11 @@ and leaves when it has converged.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..kernels.matrix.files import written_whole
-from ..kernels.matrix.tile_file import digest
+from .checkpoint import identity, load, save
 from .cholesky import NotPositiveDefiniteError
 from .preconditioners import LowRank
 from .report import NotConvergedError, Report, Solution, relative_residuals, sizes
@@ -72,8 +70,9 @@ def conjugate_gradients(
     Reference: Golub & Van Loan 2013, algorithm 11.5.1.
     """
     precondition = preconditioner or (lambda r: r)
-    identity = _identity(y, shift, preconditioner)
-    state = _loaded(checkpoint, identity) or _started(y, precondition)
+    values = [] if preconditioner is None else preconditioner.values
+    who = identity("pcg", y, [shift], values)
+    state = load(checkpoint, who, State) or _started(y, precondition)
     norms = sizes(y)
     while True:
         active = np.linalg.norm(state.r, axis=0) > tolerance * norms
@@ -97,7 +96,7 @@ def conjugate_gradients(
         _step(k, shift, precondition, state, active)
         advance(1)
         if checkpoint is not None and state.iterations.max() % every == 0:
-            _save(checkpoint, identity, state)
+            save(checkpoint, who, state)
     return Solution(state.x, _report(state, residuals, preconditioner))
 
 
@@ -163,35 +162,3 @@ def _condition(state: State, preconditioner: LowRank | None) -> float:
     # M is 1 outside of U: the smallest eigenvalue of A is about the smallest of M^-1 A.
     largest = preconditioner.values[0] + preconditioner.shift
     return float(max(largest, ritz[-1]) / ritz[0])
-
-
-def _identity(y: np.ndarray, shift: float, preconditioner: LowRank | None) -> str:
-    parts = [np.ascontiguousarray(y), np.asarray([shift])]
-    if preconditioner is not None:
-        parts.append(np.ascontiguousarray(preconditioner.values))
-    return digest(*(part.reshape(-1).view(np.uint8) for part in parts)).hex()
-
-
-def _save(checkpoint: Any, identity: str, state: State) -> None:
-    with written_whole(Path(checkpoint)) as file:
-        np.savez(file, identity=np.asarray(identity), **vars(state))
-
-
-def _loaded(checkpoint: Any, identity: str) -> State | None:
-    if checkpoint is None or not Path(checkpoint).exists():
-        return None
-    try:
-        with np.load(checkpoint, allow_pickle=False) as saved:
-            entries = {name: saved[name] for name in saved.files}
-        found = str(entries.pop("identity"))
-        state = State(**entries)
-    except Exception as error:
-        raise ValueError(
-            f"checkpoint: {str(checkpoint)!r} cannot be read ({error}); delete it"
-        ) from error
-    if found != identity:
-        raise ValueError(
-            f"checkpoint: {str(checkpoint)!r} is of another problem (y, ridge or "
-            "preconditioner differ); delete it or choose another file"
-        )
-    return state

@@ -22,9 +22,10 @@ class Report:
     """How (K + ridge I) x = y was solved.
 
     Args:
-        solver: "cholesky" or "pcg".
+        solver: "cholesky", "pcg" or "block".
         residuals: |(K + ridge I) x - y| / |y| of every column of y, computed from x.
-        iterations: of every column; 0 for "cholesky".
+        iterations: of every column; 0 for "cholesky", and passes over the matrix for
+            "block".
         jitter: what was added to the diagonal besides the ridge.
         condition: an estimate of the condition number of K + ridge I; NaN if unknown.
     """

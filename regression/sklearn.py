@@ -24,7 +24,7 @@ from .model import resolve_ridge
 from .posterior import Posterior
 from .solve import solve
 
-SOLVERS = ("auto", "cholesky", "pcg")
+SOLVERS = ("auto", "cholesky", "pcg", "block")
 INPUTS = {"dtype": [np.float64, np.float32], "allow_nd": True}
 
 
@@ -80,8 +80,8 @@ class _NetworkEstimator(BaseEstimator):
         k = compute(self.kernel_, x, get=self.kernel)
         y = y.astype(np.float64)
         self.ridge_, _ = resolve_ridge(k, y, self.ridge, "trace")
-        if self.solver == "pcg":
-            self.solution_ = solve(k, y, self.ridge_, solver="pcg")
+        if self.solver in ("pcg", "block"):
+            self.solution_ = solve(k, y, self.ridge_, solver=self.solver)
             self.posterior_, self.dual_coef_ = None, self.solution_.x
         else:
             self.posterior_ = Posterior.fit(k, y, self.ridge_)
@@ -95,7 +95,7 @@ class _NetworkEstimator(BaseEstimator):
         if self.posterior_ is None:
             raise ValueError(
                 "return_std=True needs a factor of the kernel matrix, but solver is "
-                "'pcg'; fit with solver='cholesky'"
+                f"{self.solver!r}; fit with solver='cholesky'"
             )
         prior = compute_diagonal(self.kernel_, x, self.kernel)
         return np.sqrt(self.posterior_.variance(k, prior))
@@ -111,7 +111,7 @@ class NTKRegressor(MultiOutputMixin, RegressorMixin, _NetworkEstimator):
         kernel: "ntk" or "nngp".
         ridge: in units of the mean diagonal, >= 0; or "loo" to choose it by
             leave-one-out on the training set.
-        solver: "auto" and "cholesky" factorise; "pcg" iterates to 1e-6.
+        solver: "auto" and "cholesky" factorise; "pcg" and "block" iterate to 1e-6.
         W_std, b_std: standard deviations of weights and biases, for ``network`` None or
             a function.
         depth: Dense layers, for ``network`` None.
@@ -120,7 +120,7 @@ class NTKRegressor(MultiOutputMixin, RegressorMixin, _NetworkEstimator):
         kernel_: the ``ExactKernel``.
         ridge_: the ridge.
         dual_coef_: (K + ridge I)^-1 y.
-        posterior_: the solved problem; None for "pcg".
+        posterior_: the solved problem; None for "pcg" and "block".
 
     Inputs are ``[n, features]``, or images ``[n, H, W, channels]``.
 

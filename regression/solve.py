@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from ..kernels.matrix.progress import progress_bar
+from .block_coordinate import block_coordinate
 from .cholesky import factorise
 from .conjugate_gradients import conjugate_gradients
 from .matrices import MAX_ROWS, symmetric_matrix, targets
@@ -13,7 +14,7 @@ from .report import Report, Solution, relative_residuals
 from .ridge import diagonal_shift
 from .tiled_cholesky import factorise_tiled
 
-SOLVERS = ("auto", "cholesky", "pcg")
+SOLVERS = ("auto", "cholesky", "pcg", "block")
 # A factor in memory up to here, on disk up to there.
 IN_MEMORY, ON_DISK = 20_000, 100_000
 
@@ -28,6 +29,7 @@ def solve(
     max_iterations: int = 1000,
     preconditioner: str | None = "nystrom",
     rank: int = 100,
+    block: int | None = None,
     seed: int = 0,
     checkpoint: Any = None,
     scratch: Any = None,
@@ -40,23 +42,30 @@ def solve(
     solved to a looser tolerance without being told.
 
     Args:
-        k: a symmetric array ``[n, n]``, or a tiled matrix on disk.
+        k: a symmetric array ``[n, n]``, a matrix on disk (``open_matrix``), or one that
+            is computed as it is read (``KernelMatrix``).
         y: ``[n]`` or ``[n, outputs]``.
         ridge, ridge_scale: as in ``Posterior.fit``.
-        solver: "auto", "cholesky", or "pcg" (preconditioned conjugate gradients).
-        tolerance: of "pcg": of |(K + ridge I) x - y| relative to |y|, for each column.
-        max_iterations: of "pcg", for each column.
+        solver: "auto", "cholesky", "pcg" (preconditioned conjugate gradients), or
+            "block" (accelerated block coordinate descent), which reads one block row at
+            a time.
+        tolerance: of the iterative solvers: of |(K + ridge I) x - y| relative to |y|,
+            for each column.
+        max_iterations: of "pcg", for each column; of "block", passes over the matrix.
         preconditioner: of "pcg": "nystrom", "rpcholesky" or None.
         rank: of the preconditioner.
+        block: rows of a block of "block"; None for a quarter of the rows, as far as a
+            gigabyte reaches.
         seed: of what is random.
-        checkpoint: of "pcg", a file (``.npz``) from which a killed solve goes on.
+        checkpoint: of the iterative solvers, a file (``.npz``) from which a killed
+            solve goes on.
         scratch: of "cholesky", a folder with room for 4 n^2 bytes; see
             ``factorise_tiled``.
         progress: whether to show a bar.
 
     Raises:
         NotPositiveDefiniteError: k is no kernel matrix.
-        NotConvergedError: conjugate gradients did not reach the tolerance.
+        NotConvergedError: an iterative solver did not reach the tolerance.
 
     >>> import numpy as np
     >>> solution = solve(np.eye(2), np.asarray([2.0, 4.0]), ridge=1.0)
@@ -69,14 +78,18 @@ def solve(
     solver = _chosen(solver, len(k))
     if not 0 < tolerance < 1:
         raise ValueError(f"tolerance is {tolerance!r}, expected a number in (0, 1)")
-    if max_iterations < 1 or rank < 1:
+    if max_iterations < 1 or rank < 1 or (block is not None and block < 1):
         raise ValueError(
-            f"max_iterations is {max_iterations!r} and rank {rank!r}, expected "
-            "integers >= 1"
+            f"max_iterations is {max_iterations!r}, rank {rank!r} and block {block!r}, "
+            "expected integers >= 1"
         )
     with progress_bar(max_iterations, solver, "step", progress) as advance:
         if solver == "cholesky":
             solution = _by_cholesky(k, y, shift, scratch)
+        elif solver == "block":
+            solution = block_coordinate(
+                k, y, shift, block, tolerance, max_iterations, seed, checkpoint, advance
+            )
         else:
             inverse = _preconditioner(preconditioner, k, rank, shift, seed)
             solution = conjugate_gradients(
@@ -93,8 +106,8 @@ def _chosen(solver: str, n: int) -> str:
     if solver == "auto" and n > ON_DISK:
         raise ValueError(
             f"solver is 'auto' for {n} rows, expected at most {ON_DISK}: a factor "
-            "would take days; choose solver='pcg' (with a checkpoint), and see the "
-            "residuals in its report"
+            "would take days; choose solver='pcg' or 'block' (with a checkpoint), and "
+            "see the residuals in the report"
         )
     return "cholesky" if solver == "auto" else solver
 

@@ -87,9 +87,16 @@ def _add_solve(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--ridge", default="0", help="in units of the mean diagonal, or loo"
     )
-    parser.add_argument("--solver", default="auto", choices=["auto", "cholesky", "pcg"])
-    parser.add_argument("--tolerance", type=float, default=1e-6, help="of pcg")
-    parser.add_argument("--checkpoint", metavar="FILE", help="of pcg, to go on from")
+    parser.add_argument(
+        "--solver",
+        default="auto",
+        choices=["auto", "cholesky", "pcg", "block"],
+        help="pcg and block iterate: conjugate gradients, one block row at a time",
+    )
+    parser.add_argument("--tolerance", type=float, default=1e-6, help="of pcg, block")
+    parser.add_argument(
+        "--checkpoint", metavar="FILE", help="of pcg and block, to go on from"
+    )
     parser.add_argument("--scratch", metavar="FOLDER", help="for a factor on disk")
     parser.add_argument("--out", metavar="FILE", help="alpha.npy; without it, a report")
 
