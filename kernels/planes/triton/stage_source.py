@@ -41,7 +41,7 @@ ARGUMENTS = {
     "backward": (
         "source1 source2 maps1 maps2 map_size first second pairs rows cols n_rows n_cols "
         "order blocks n_blocks row_feeds col_feeds next_rows next_cols seed bar1 bar2 "
-        "map_bar1 map_bar2 map_bar_size"
+        "map_bar1 map_bar2"
     ),
     "record": "source1 maps1 map_size pairs",
 }
@@ -122,6 +122,12 @@ def map_offsets(stage: Stage) -> list[int | None]:
     return offsets
 
 
+def map_pixels(stage: Stage) -> int:
+    """Numbers in the variances of one image that a stage needs."""
+    mapped = sum(isinstance(op, Activate | Normalize) for op in stage.ops)
+    return mapped * stage.shape[0] * stage.shape[1]
+
+
 Value = tuple[str, str | None]
 
 
@@ -139,7 +145,7 @@ class _Writer:
         self.exact = self.tile.exact
         self.masked = "" if self.exact else ", mask=live, other=0.0"
         self.stored = "" if self.exact else ", mask=live"
-        self.regions = _regions(self.stage)
+        self.regions = regions(self.stage)
 
     def text(self) -> str:
         arguments = ", ".join(ARGUMENTS[self.kernel].split())
@@ -176,10 +182,14 @@ class _Writer:
             self.put(f"i, j = r % {high}, c % {wide}")
             groups = tile.groups
             self.put(f"pair = tl.program_id(0) * {tile.pairs} + (")
-            self.put(f"    (r // {high} * {groups[1]})[:, None] + (c // {wide})[None, :]")
+            self.put(
+                f"    (r // {high} * {groups[1]})[:, None] + (c // {wide})[None, :]"
+            )
             self.put(")")
             self.put(f"live = (r < {groups[0] * high})[:, None]")
-            self.put(f"live = live & (c < {groups[1] * wide})[None, :] & (pair < pairs)")
+            self.put(
+                f"live = live & (c < {groups[1] * wide})[None, :] & (pair < pairs)"
+            )
             mask = ", mask=live, other=0"
         if self.recording:
             self.put("n = pair.to(tl.int64)")
@@ -226,7 +236,9 @@ class _Writer:
     def _planes(self) -> None:
         last = self.stage.pool is None
         self.put("block = tl.program_id(1)")
-        self.put("begin, end = tl.load(blocks + 4 * block), tl.load(blocks + 4 * block + 1)")
+        self.put(
+            "begin, end = tl.load(blocks + 4 * block), tl.load(blocks + 4 * block + 1)"
+        )
         if not last and self.kernel == "forward":
             self.put("low = tl.load(blocks + 4 * block + 2)")
             self.put("high = tl.load(blocks + 4 * block + 3)")
@@ -312,7 +324,9 @@ class _Writer:
         self.put(f"image1 = source1 + n * {channels * pixels} + at1")
         second = "source1 + n" if self.recording else "source2 + m"
         self.put(f"image2 = {second} * {channels * pixels} + at2")
-        k = self.let(f"tl.zeros([{self.tile.size[0]}, {self.tile.size[1]}], {self.type})", "k")
+        k = self.let(
+            f"tl.zeros([{self.tile.size[0]}, {self.tile.size[1]}], {self.type})", "k"
+        )
         unrolled = "tl.static_range" if channels <= 4 else "range"
         self.put(f"for channel in {unrolled}({channels}):")
         self.put(f"    x1 = tl.load(image1 + channel * {pixels}{mask})")
@@ -351,12 +365,17 @@ class _Writer:
         for p, part in enumerate("kt"[:parts]):
             if self.tile.single:
                 total = f"tl.sum(tl.sum(total_{part}, 1), 0)"
-                self.put(f"tl.store(target + (pair * n_blocks + block) * {parts} + {p}, {total})")
+                self.put(
+                    f"tl.store(target + (pair * n_blocks + block) * {parts} + {p}, {total})"
+                )
                 continue
             self.put(f"for g in range({self.tile.pairs}):")
             self.put(f"    here = tl.program_id(0) * {self.tile.pairs} + g")
             self.put(f"    chosen = tl.where(pair == here, total_{part}, 0.0)")
-            self.put("    place = (here.to(tl.int64) * n_blocks + block) * " + f"{parts} + {p}")
+            self.put(
+                "    place = (here.to(tl.int64) * n_blocks + block) * "
+                + f"{parts} + {p}"
+            )
             self.put("    total = tl.sum(tl.sum(chosen, 1), 0)")
             self.put("    tl.store(target + place, total, mask=here < pairs)")
 
@@ -374,7 +393,9 @@ class _Writer:
             self.put("pair_pooled = pair")
         else:
             self.put(f"pair_pooled = tl.program_id(0) * {tile.pairs} + (")
-            self.put(f"    (R // {high} * {tile.groups[1]})[:, None] + (C // {wide})[None, :]")
+            self.put(
+                f"    (R // {high} * {tile.groups[1]})[:, None] + (C // {wide})[None, :]"
+            )
             self.put(")")
             self.put("live_pooled = live_pooled & (pair_pooled < pairs)")
             self.put("pair_pooled = pair_pooled.to(tl.int64)")
@@ -385,7 +406,11 @@ class _Writer:
 
     def _pool_matrix(self, axis: int, transposed: bool) -> str:
         """The matrix of one axis: ``[pooled, pixels]`` or its transpose."""
-        pool, first, exits = self.stage.pool, self.regions[-1][axis][0], self.stage.shapes[-1]
+        pool, first, exits = (
+            self.stage.pool,
+            self.regions[-1][axis][0],
+            self.stage.shapes[-1],
+        )
         size, pixel, big = self.stage.shape[axis], "ij"[axis], "IJ"[axis]
         index, pooled = "rc"[axis], "RC"[axis]
         here, there = ("[:, None]", "[None, :]")[:: -1 if transposed else 1]
@@ -412,7 +437,9 @@ class _Writer:
         count = self.stage.depths[-1] + 1
         start = f"(pair_pooled * {count * self.spec.parts} + {number})"
         plane = "row * next_cols + col"
-        return f"({start} * (next_rows * next_cols) + {plane}) * {high * wide} + at_pooled"
+        return (
+            f"({start} * (next_rows * next_cols) + {plane}) * {high * wide} + at_pooled"
+        )
 
     def _pool(self, values: list[Value]) -> None:
         self._feeds(0)
@@ -440,7 +467,10 @@ class _Writer:
         """Gradients at the exit of the stage, from those of the pooled planes."""
         size = f"[{self.tile.size[0]}, {self.tile.size[1]}]"
         bars = [
-            tuple(name and self.let(f"tl.zeros({size}, {self.type})", "g") for name in value)
+            tuple(
+                name and self.let(f"tl.zeros({size}, {self.type})", "g")
+                for name in value
+            )
             for value in values
         ]
         self._feeds(0)
@@ -541,7 +571,9 @@ class _Writer:
             return self._affine(op, value)
         p, q = self._variances(op, n, k, offset)
         if isinstance(op, Normalize):
-            factor = self.let(f"inverse_root({p} + {op.eps!r}) * inverse_root({q} + {op.eps!r})")
+            factor = self.let(
+                f"inverse_root({p} + {op.eps!r}) * inverse_root({q} + {op.eps!r})"
+            )
             return (
                 self.let(f"{k} * {factor}", "k"),
                 t and self.let(f"{t} * {factor}", "t"),
@@ -564,8 +596,12 @@ class _Writer:
         offset += self.spec.maps
         if not self.recording:
             return (
-                self.let(f"tl.load(maps1 + n * map_size + {offset} + at1{self.masked})", "p"),
-                self.let(f"tl.load(maps2 + m * map_size + {offset} + at2{self.masked})", "q"),
+                self.let(
+                    f"tl.load(maps1 + n * map_size + {offset} + at1{self.masked})", "p"
+                ),
+                self.let(
+                    f"tl.load(maps2 + m * map_size + {offset} + at2{self.masked})", "q"
+                ),
             )
         p = k
         if isinstance(op, Normalize) and any(op.spatial):
@@ -583,7 +619,9 @@ class _Writer:
                 continue
             size, index = self.stage.shape[axis], "rc"[axis]
             groups = f"({index} // {size})"
-            ones = self.let(f"({groups}[:, None] == {groups}[None, :]).to({self.type})", "ones")
+            ones = self.let(
+                f"({groups}[:, None] == {groups}[None, :]).to({self.type})", "ones"
+            )
             low, high = region[axis]
             pair = f"{ones}, {mean}" if axis == 0 else f"{mean}, {ones}"
             function = "from_left" if axis == 0 else "from_right"
@@ -610,7 +648,9 @@ class _Writer:
             if name and inside and not adjoint:
                 name = self.let(f"tl.where({inside}, {name}, 0.0)")
             if name:
-                product = f"from_right(from_left(A{number}{mark}, {name}), B{number}{mark})"
+                product = (
+                    f"from_right(from_left(A{number}{mark}, {name}), B{number}{mark})"
+                )
                 name = self.let(product, "b")
             if name and inside and adjoint:
                 name = self.let(f"tl.where({inside}, {name}, 0.0)")
@@ -655,7 +695,9 @@ class _Writer:
             new = f"{gk} * {op.w!r}"
             if gt:
                 new = f"{gt} * {op.u!r} + {new}"
-            return self.let(new, "g"), self.let(f"{gt} * {op.w!r}", "g") if gt and t else None
+            return self.let(new, "g"), self.let(
+                f"{gt} * {op.w!r}", "g"
+            ) if gt and t else None
         p, q = self._variances(op, n, k, offset)
         gain = self.let(f"{gt} * {t}") if gt and t else None
         if isinstance(op, Normalize):
@@ -670,7 +712,9 @@ class _Writer:
             slopes = (slope_c, slope_p, slope_q)
             along = [f"{a} + {gain} * {s}" for a, s in zip(along, slopes, strict=True)]
         self._variance_bars(offset, along[1], along[2])
-        return self.let(along[0], "g"), self.let(f"{gt} * {slope}", "g") if gain else None
+        return self.let(along[0], "g"), self.let(
+            f"{gt} * {slope}", "g"
+        ) if gain else None
 
     def _pull_normalize(self, op, given, bar, gain, variances, offset) -> Value:
         r1, r2 = (self.let(f"inverse_root({v} + {op.eps!r})", "r") for v in variances)
@@ -685,16 +729,16 @@ class _Writer:
         )
 
     def _variance_bars(self, offset: int, along1: str, along2: str) -> None:
-        offset += self.spec.maps
+        size = map_pixels(self.stage)
         for side, along in ((1, along1), (2, along2)):
-            slot = f"(pair * n_blocks + block) * map_bar_size + {offset} + at{side}"
+            slot = f"(pair * n_blocks + block) * {size} + {offset} + at{side}"
             self._accumulate(f"map_bar{side} + {slot}", along)
 
 
 _PARTIALS = "value slope to_c slope_c to_p to_q slope_p slope_q".split()
 
 
-def _regions(stage: Stage) -> list[tuple[Pair, Pair]]:
+def regions(stage: Stage) -> list[tuple[Pair, Pair]]:
     """Per axis the pixels (first, end) of the image at entry that are left, before
     every operation and after the last; unpadded convolutions leave off some."""
     region = [(0, stage.shape[0]), (0, stage.shape[1])]

@@ -6,13 +6,14 @@ Triton interprets kernels (``TRITON_INTERPRET=1``), which is for tests.
 
 from dataclasses import dataclass, replace
 from functools import cache, cached_property, lru_cache
+from itertools import pairwise
 from typing import Any
 
 import torch
 
-from ..program import Activate, Normalize, Program, Stage
+from ..program import Program
 from .stage_module import kernels as compiled
-from .stage_source import StageKernel
+from .stage_source import StageKernel, map_pixels
 from .stage_tables import Axis, row_blocks, stage_axes
 
 Tensor = torch.Tensor
@@ -92,14 +93,14 @@ class Planes:
         planes = (stage.saved + 1) * (2 if self.want_t else 1)
         return planes * len(rows) * len(cols) * stage.shape[0] * stage.shape[1]
 
+    @property
+    def entry_shape(self) -> tuple[int, ...]:
+        """Values and pixels at the entry of the stage that is entered."""
+        stage = self.program.stages[self.entering]
+        return stage.saved + 1, *stage.shape
+
     def __hash__(self) -> int:
         return hash((self.program, self.want_t, self.double, self.entering))
-
-
-def map_pixels(stage: Stage) -> int:
-    """Numbers in the variances of one image that a stage needs."""
-    mapped = sum(isinstance(op, Activate | Normalize) for op in stage.ops)
-    return mapped * stage.shape[0] * stage.shape[1]
 
 
 @lru_cache(maxsize=256)
@@ -137,13 +138,10 @@ def budget(device: torch.device) -> int:
     return int(FRACTION * (free + cached))
 
 
-def run(
-    planes: Planes,
-    one: tuple[Tensor, Tensor],
-    two: tuple[Tensor, Tensor],
-    first: Tensor,
-    second: Tensor,
-) -> Tensor:
+Side = tuple[Tensor, Tensor]
+
+
+def run(planes: Planes, one: Side, two: Side, first: Tensor, second: Tensor) -> Tensor:
     """Sums over planes ``[pairs, parts]`` in float64, or the planes at an entry.
 
     Args:
@@ -152,25 +150,27 @@ def run(
         first, second: int32, numbers of the images of every pair.
 
     Returns:
-        With ``entering`` d = 0 of every value instead, ``[pairs, values, parts, H, W]``.
+        With ``entering``, d = 0 of every value instead: ``[pairs, values, H, W]``.
     """
     sizes = [planes.state_numbers(s) for s in range(len(planes.axes) + 1)]
-    needed = max(a + b for a, b in zip(sizes, sizes[1:], strict=False))
+    needed = max(map(sum, pairwise(sizes)))
     outputs = [
-        _states(planes, one, two, *pairs)[-1]
-        for pairs in _chunks(planes, first, second, needed)
+        states(planes, one, two, *pairs)[-1]
+        for pairs in chunks(planes, first, second, needed)
     ]
     if planes.entering is None:
         return torch.cat(outputs)
-    stage = planes.program.stages[planes.entering]
-    parts = 2 if planes.want_t else 1
-    return torch.cat(outputs).view(-1, stage.saved + 1, parts, *stage.shape)
+    return torch.cat(outputs).view(-1, *planes.entry_shape)
 
 
-def _chunks(
-    planes: Planes, first: Tensor, second: Tensor, numbers: int
+def chunks(
+    planes: Planes, first: Tensor, second: Tensor, numbers: int, most: int = 1 << 20
 ) -> list[tuple[Tensor, Tensor]]:
-    """Pairs in parts of which each allocates no more than the budget.
+    """Pairs in parts, each of which allocates no more than the budget.
+
+    Args:
+        numbers: how many a pair takes.
+        most: pairs in a part at most.
 
     Raises:
         torch.OutOfMemoryError: one pair alone would allocate more.
@@ -179,73 +179,66 @@ def _chunks(
     allowed = budget(first.device)
     if size > allowed:
         raise torch.OutOfMemoryError(
-            f"the planes of one pair of images take {size >> 20} MiB, {allowed >> 20} "
-            f"MiB may be used ({FRACTION:.0%} of what is free on {first.device}); "
-            "free memory there, or use smaller images"
+            f"the planes of one pair of images take {size >> 20} MiB, expected "
+            f"{allowed >> 20} MiB at most ({FRACTION:.0%} of what is free on "
+            f"{first.device}); free memory there, or use smaller images"
         )
-    step = allowed // size
+    step = min(allowed // size, most)
     return list(zip(first.split(step), second.split(step), strict=True))
 
 
-def _states(
+def states(
     planes: Planes,
-    one: tuple[Tensor, Tensor],
-    two: tuple[Tensor, Tensor],
+    one: Side,
+    two: Side,
     first: Tensor,
     second: Tensor,
     keep: bool = False,
 ) -> list[Tensor]:
-    """The planes at the entry of all stages if ``keep``, and what comes out at last."""
-    states: list[Tensor] = []
+    """What comes out at last; with ``keep`` what comes out of every stage."""
+    outputs: list[Tensor] = []
     for s, spec in enumerate(planes.running):
         count = block_count(len(first), spec.tile.pairs, first.device)
-        rows, cols, order, blocks, row_feeds, col_feeds = tables(
-            planes, s, count, False, first.device
-        )
-        options = {"dtype": planes.dtype, "device": first.device}
-        last = spec.stage.pool is None
+        found = tables(planes, s, count, False, first.device)
+        n_blocks, last = len(found[3]), spec.stage.pool is None
+        shape = (len(first), n_blocks, spec.parts)
         if last:
-            shape = (len(first), len(blocks), spec.parts)
-            target = torch.empty(shape, dtype=torch.float64, device=first.device)
-            after = (0, 0)
+            target = first.new_empty(shape, dtype=torch.float64)
         else:
-            target = torch.zeros(
-                (len(first), planes.state_numbers(s + 1)), **options
-            )
-            after = tuple(map(len, planes.axes[s + 1]))
-        sources = (states[-1],) * 2 if s else (one[0], two[0])
-        _launch(
-            spec, "forward", len(first), len(blocks), sources[0], sources[1], one[1],
-            two[1], one[1].shape[1], first, second, len(first), rows, cols, len(rows),
-            len(cols), order, blocks, len(blocks), row_feeds, col_feeds, *after, target,
-        )  # fmt: skip
+            shape = (len(first), planes.state_numbers(s + 1))
+            target = first.new_zeros(shape, dtype=planes.dtype)
+        sources = (outputs[-1],) * 2 if s else (one[0], two[0])
+        given = (*sources, one[1], two[1], one[1].shape[1], first, second, len(first))
+        launch(
+            spec,
+            "forward",
+            len(first),
+            n_blocks,
+            *given,
+            *table_arguments(planes, s, found),
+            target,
+        )
         if not keep:
-            states.clear()
-        states.append(target.sum(1) if last else target)
-    return states
+            outputs.clear()
+        outputs.append(target.sum(1) if last else target)
+    return outputs
 
 
-def _launch(
+def table_arguments(planes: Planes, s: int, found: list[Tensor]) -> list[Any]:
+    """The arguments of a kernel between the pairs and its results."""
+    rows, cols, order, blocks, row_feeds, col_feeds = found
+    sizes = [len(axis) for axis in planes.axes[s]]
+    last = planes.program.stages[s].pool is None
+    after = (0, 0) if last else [len(axis) for axis in planes.axes[s + 1]]
+    ends = (order, blocks, len(blocks), row_feeds, col_feeds)
+    return [rows, cols, *sizes, *ends, *after]
+
+
+def launch(
     spec: StageKernel, kernel: str, pairs: int, blocks: int, *arguments: Any
 ) -> None:
     """Start a kernel on groups of pairs and blocks of rows."""
     tile = spec.tile
-    function = compiled(spec)[kernel]
     warps = max(1, tile.size[0] * tile.size[1] // WARP_ENTRIES)
     grid = (-(-pairs // tile.pairs), blocks)
-    function[grid](*arguments, num_warps=warps, num_stages=1)
-
-
-def record(spec: StageKernel, entry: Tensor) -> Tensor:
-    """The variances that a stage needs, ``[n, numbers]``, from those at its entry.
-
-    Args:
-        entry: images ``[n, channels, H, W]``, or planes d = 0 of all values
-            ``[n, values, 1, H, W]``.
-    """
-    maps = entry.new_empty((len(entry), map_pixels(spec.stage)))
-    spec = replace(spec, maps=0, want_t=False)
-    _launch(
-        spec, "record", len(entry), 1, entry, maps, maps.shape[1], len(entry)
-    )  # fmt: skip
-    return maps
+    compiled(spec)[kernel][grid](*arguments, num_warps=warps, num_stages=1)
