@@ -18,9 +18,12 @@ SECONDS = 10.0
 # Entry-layers per second of one core, of the plane engine and of everything else: the
 # lines of Myrtle-5 at 32 pixels in benchmarks/results/cntk.jsonl, rounded.
 FUSED, UNFUSED = 1e9, 5e6
-SMALLEST, LARGEST = 64, 2048
-# Rows of tiles that a matrix has at least, so that workers share it evenly.
-PARTS = 8
+LARGEST = 2048
+# Rows of tiles that a matrix has at least, so that workers share it evenly; but cheap
+# tiles are not cut below so many rows for that.
+PARTS, SMALLEST = 8, 64
+# Rows of tiles at most: a folder holds a million files, not a billion.
+FILES = 1000
 
 
 @dataclass(frozen=True)
@@ -89,8 +92,10 @@ def file_tile(
         columns: of the matrix.
         parts: rows of tiles that there should be at least.
     """
-    side = int(min(LARGEST, sqrt(SECONDS / _seconds(kernel, shape))))
-    return max(SMALLEST, min(side, max(shape[0], columns) // parts))
+    longest = max(shape[0], columns)
+    # A tile takes longer than planned only where all of them take months.
+    side = max(1, -(-longest // FILES), int(sqrt(SECONDS / _seconds(kernel, shape))))
+    return min(side, LARGEST, max(SMALLEST, longest // parts))
 
 
 def _seconds(kernel: Any, shape: tuple[int, ...]) -> float:
