@@ -32,7 +32,7 @@ EDGES = {
     "triton": ("triton", "cuda"),
     "numba": ("cpu",),
 }
-OPTIONAL = ("jax", "torch", "triton", "cuda", "sklearn", "dask", "loky")
+OPTIONAL = ("jax", "torch", "triton", "cuda", "sklearn", "dask", "loky", "zarr")
 
 
 def rooms() -> list[str]:

@@ -18,7 +18,7 @@ def written_whole(out: Path) -> Iterator[Any]:
     It is written beside its place under a temporary name, flushed to disk and renamed.
     After an error or an interrupt nothing is left, and what was there before stays.
     """
-    temporary = _temporary(out)
+    temporary = temporary_beside(out)
     try:
         with open(temporary, "xb") as file:
             yield file
@@ -31,7 +31,7 @@ def written_whole(out: Path) -> Iterator[Any]:
 
 def created(out: Path, content: bytes) -> bool:
     """Write a file that is not there, whole; False if another process was faster."""
-    temporary = _temporary(out)
+    temporary = temporary_beside(out)
     try:
         with open(temporary, "xb") as file:
             file.write(content)
@@ -46,7 +46,7 @@ def created(out: Path, content: bytes) -> bool:
     return True
 
 
-def _temporary(out: Path) -> Path:
+def temporary_beside(out: Path) -> Path:
     """A name beside ``out`` that says who uses it, for ``sweep``."""
     who = f"{_host()}.{os.getpid()}.{uuid4().hex[:8]}"
     return out.with_name(f".{out.name}.{who}{SUFFIX}")

@@ -46,6 +46,15 @@ class StoredMatrix(TiledMatrix):
             if not self.store.path(self.name, i, j).exists()
         ]
 
+    def _attributes(self) -> dict[str, Any]:
+        manifest = self.store.manifest
+        return {
+            "symmetric": self.symmetric,
+            "name": self.name,
+            "kernel": manifest.kernel,
+            "version": manifest.version,
+        }
+
     def extend(
         self,
         rows: Any,

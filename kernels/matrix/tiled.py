@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -136,6 +137,21 @@ class TiledMatrix(ABC):
             if self.symmetric and i != j:
                 out[columns, rows] = k.T
         return out
+
+    def to_zarr(self, path: Any) -> None:
+        """Write the whole matrix, both halves, as a Zarr array at ``path``, which must
+        not be there; needs ``pip install 'tangency[zarr]'``."""
+        try:
+            from .zarr import write_zarr
+        except ModuleNotFoundError as error:
+            raise ModuleNotFoundError(
+                "to_zarr needs zarr: pip install 'tangency[zarr]'", name=error.name
+            ) from error
+        write_zarr(self, Path(path), self._attributes())
+
+    def _attributes(self) -> dict[str, Any]:
+        """What a copy should say of the matrix, in words that fit into JSON."""
+        return {"symmetric": self.symmetric}
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         if copy is False:
