@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from .. import __version__
 from ..kernels import WorkersLostError
 from ..regression import NotConvergedError
-from . import demo, info, kernel, matrix
+from . import demo, distill, info, kernel, matrix
 
 # What users can mend: exit status 2 and a message, as for a wrong option.
 MENDABLE = (
@@ -50,6 +50,6 @@ def _parser() -> argparse.ArgumentParser:
         "--version", action="version", version=f"tangency {__version__}"
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for command in (kernel, matrix, info, demo):
+    for command in (kernel, matrix, distill, info, demo):
         command.add_parser(commands)
     return parser

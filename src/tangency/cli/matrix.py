@@ -77,6 +77,9 @@ def _add_workers(parser: argparse.ArgumentParser) -> None:
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--jobs", type=int, help="processes on this machine (loky)")
     where.add_argument(
+        "--gpus", action="store_true", help="one process for each GPU (loky)"
+    )
+    where.add_argument(
         "--scheduler", metavar="ADDRESS", help="of Dask: tcp://host:8786, or 'dask'"
     )
 
@@ -121,7 +124,7 @@ def run_compute(options: argparse.Namespace) -> None:
             x2,
             names,
             options.tile,
-            executor=options.jobs or options.scheduler,
+            executor=_executor(options),
             progress=True,
             path=options.out,
         )
@@ -129,10 +132,16 @@ def run_compute(options: argparse.Namespace) -> None:
 
 
 def run_resume(options: argparse.Namespace) -> None:
-    executor = options.jobs or options.scheduler
     with _resumable(options.store):
-        found = resume_matrix(options.store, executor=executor, progress=True)
+        found = resume_matrix(options.store, executor=_executor(options), progress=True)
     _say(options.store, found)
+
+
+def _executor(options: argparse.Namespace) -> Any:
+    # No jobs at all are an error of the user's, which compute reports.
+    if options.jobs is not None:
+        return options.jobs
+    return "gpu" if options.gpus else options.scheduler
 
 
 def run_verify(options: argparse.Namespace) -> None:
