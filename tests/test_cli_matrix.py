@@ -66,6 +66,7 @@ def test_a_store_is_solved(made, capsys):
         (["--ridge", "0.1"], 0.1),
         (["--ridge", "loo"], tg.choose_ridge(k, y).ridge),
         (["--ridge", "0.1", "--solver", "pcg", "--tolerance", "1e-10"], 0.1),
+        (["--ridge", "0.1", "--solver", "block", "--tolerance", "1e-10"], 0.1),
     ):
         assert run("solve", "k.tiles", *options, *more) == 0
         assert "condition number about" in capsys.readouterr().out
@@ -81,6 +82,17 @@ def test_bad_options_are_named(made, capsys):
     assert "holds no tile store" in failing(capsys, "resume", "nothing")
     another = ["--network", "dense(1)", "--x", "x.npy", "--out", "k.tiles"]
     assert "is of another matrix" in failing(capsys, *another)
+
+
+def test_workers_are_chosen_by_options(made, capsys, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    os.remove("k.tiles/ntk-1-2.npy")
+    assert "no GPU is visible" in failing(capsys, "resume", "k.tiles", "--gpus")
+    assert "executor is 0" in failing(capsys, "resume", "k.tiles", "--jobs", 0)
+    wrong = ["--scheduler", "nowhere"]
+    assert "expected 'dask', 'gpu' or" in failing(capsys, "resume", "k.tiles", *wrong)
+    assert run("resume", "k.tiles", "--jobs", 2) == 0
+    assert tg.verify_matrix("k.tiles") == {}
 
 
 def test_an_interrupt_leaves_a_store_that_resumes(tmp_path):

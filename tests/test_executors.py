@@ -5,7 +5,12 @@ import signal
 import subprocess
 import sys
 import time
-from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import (
+    Executor,
+    Future,
+    ProcessPoolExecutor,
+    ThreadPoolExecutor,
+)
 from multiprocessing import get_context
 
 import numpy as np
@@ -15,6 +20,8 @@ from slow_kernel import TILES, SlowKernel, inputs
 import tangency as tg
 from tangency.kernels.matrix import execution
 from tangency.kernels.matrix.execution import run_job
+from tangency.kernels.matrix.executors import opened
+from tangency.kernels.matrix.gpus import OnePerGPU, visible_gpus
 
 
 def expected():
@@ -132,6 +139,57 @@ def test_the_executor_of_a_dask_client_is_taken_as_it_is(scheduler):
         assert_right(tg.compute(SlowKernel(), inputs(), executor=executor, **TILES))
 
 
+def which_gpu(job, number):
+    time.sleep(0.05)
+    return os.environ["CUDA_VISIBLE_DEVICES"], os.getpid()
+
+
+def test_every_gpu_has_a_process_that_sees_no_other(monkeypatch):
+    pytest.importorskip("loky", reason="needs the extra 'loky'")
+    # No GPU has to be there: the processes are asked for what they were given.
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,GPU-8a2f")
+    with opened("gpu") as workers:
+        assert workers._max_workers == 2
+        seen = set(run_job(which_gpu, "job", ((i,) for i in range(12)), workers))
+        assert_right(tg.compute(SlowKernel(), inputs(), executor=workers, **TILES))
+    assert len(seen) == 2 and {gpu for gpu, _ in seen} == {"3", "GPU-8a2f"}
+
+
+def test_gpus_are_counted_without_a_cuda_library(tmp_path, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1, 0,-1,2")
+    assert visible_gpus() == ["1", "0"]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert visible_gpus() == []
+    with pytest.raises(ValueError, match="no GPU is visible: CUDA_VISIBLE_DEVICES is"):
+        OnePerGPU(lambda env: None, visible_gpus())
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    fake = tmp_path / "nvidia-smi"
+    fake.write_text("#!/bin/sh\necho 'GPU 0: H100 (UUID: a)'\necho 'GPU 1: H100'\n")
+    fake.chmod(0o755)
+    assert visible_gpus() == ["0", "1"]
+    monkeypatch.setenv("PATH", str(tmp_path / "nowhere"))
+    assert visible_gpus() == []
+
+
+def test_a_task_goes_to_the_gpu_with_the_fewest_waiting():
+    class Held(Executor):
+        def submit(self, function):
+            self.futures = [*getattr(self, "futures", []), Future()]
+            return self.futures[-1]
+
+    pools = [Held(), Held()]
+    turns = iter(pools)
+    workers = OnePerGPU(lambda env: next(turns), ["0", "1"])
+    for _ in range(4):
+        workers.submit(None)
+    assert [len(pool.futures) for pool in pools] == [2, 2]
+    for future in pools[1].futures:
+        future.set_result(None)
+    workers.submit(None)
+    assert [len(pool.futures) for pool in pools] == [2, 3]
+
+
 def test_an_unknown_scheduler_is_reported_in_time(monkeypatch):
     dask = pytest.importorskip("tangency.kernels.matrix.dask", reason="needs 'dask'")
     monkeypatch.setattr(dask, "SECONDS", 1)
@@ -185,7 +243,9 @@ def test_a_killed_scheduler_is_reported_and_tiles_are_kept(tmp_path, trial):
 
 def test_what_is_no_executor_is_refused():
     k, x = SlowKernel(), inputs()
-    with pytest.raises(ValueError, match="executor is 'daks', expected 'dask' or"):
+    with pytest.raises(
+        ValueError, match="executor is 'daks', expected 'dask', 'gpu' or"
+    ):
         tg.compute(k, x, executor="daks")
     with pytest.raises(ValueError, match="executor is 0"):
         tg.compute(k, x, executor=0)
@@ -196,6 +256,7 @@ def test_what_is_no_executor_is_refused():
 def test_extras_that_are_missing_are_named(monkeypatch):
     for module, executor, extra in (
         ("loky", 2, "loky"),
+        ("loky", "gpu", "loky"),
         ("distributed", "dask", "dask"),
     ):
         ours = {"distributed": "dask"}.get(module, module)

@@ -45,8 +45,9 @@ def compute(
         tile: largest number of rows and columns of a tile; None to choose it by the
             cost of the kernel.
         executor: where tiles run: None for this thread; a number of processes on this
-            machine; the address of a Dask scheduler, or "dask" for a Dask cluster on
-            this machine; or any ``concurrent.futures.Executor``.
+            machine, or "gpu" for one for each of its GPUs; the address of a Dask
+            scheduler, or "dask" for a Dask cluster on this machine; or any
+            ``concurrent.futures.Executor``.
         progress: whether to show a bar (on a terminal, if tqdm is installed).
         path: a folder for the tiles, new or begun by an earlier run with the same
             kernel and inputs, which is finished: tiles that are there are checked and

@@ -11,9 +11,10 @@ def opened(executor: Any) -> Iterator[Executor | None]:
     """The executor that is meant, closed at the end if it was made here.
 
     Args:
-        executor: None for this thread; a number of processes on this machine (loky); an
-            address such as "tcp://host:8786" of a Dask scheduler, or "dask" for a Dask
-            cluster on this machine; or any ``concurrent.futures.Executor``.
+        executor: None for this thread; a number of processes on this machine (loky),
+            or "gpu" for one for each of its GPUs; an address such as "tcp://host:8786"
+            of a Dask scheduler, or "dask" for a Dask cluster on this machine; or any
+            ``concurrent.futures.Executor``.
 
     Raises:
         TypeError, ValueError: it is none of these.
@@ -22,11 +23,14 @@ def opened(executor: Any) -> Iterator[Executor | None]:
     """
     if executor is None or isinstance(executor, int) and not isinstance(executor, bool):
         yield _processes(executor)
+    elif executor == "gpu":
+        with _loky("executor='gpu'").one_per_gpu() as workers:
+            yield workers
     elif isinstance(executor, str):
         if executor != "dask" and "://" not in executor:
             raise ValueError(
-                f"executor is {executor!r}, expected 'dask' or the address of a Dask "
-                "scheduler such as 'tcp://host:8786'"
+                f"executor is {executor!r}, expected 'dask', 'gpu' or the address of "
+                "a Dask scheduler such as 'tcp://host:8786'"
             )
         with _dask().cluster(executor) as cluster:
             yield cluster
@@ -47,15 +51,19 @@ def _processes(n: int | None) -> Executor | None:
         raise ValueError(f"executor is {n}, expected a number of processes >= 1")
     if n in (None, 1):
         return None
+    return _loky("a number of processes").processes(n)
+
+
+def _loky(what: str) -> Any:
     try:
-        from .loky import processes
+        from . import loky
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
-            "a number of processes needs loky: pip install 'tangency[loky]'; or pass "
+            f"{what} needs loky: pip install 'tangency[loky]'; or pass "
             "executor=concurrent.futures.ProcessPoolExecutor(n)",
             name=error.name,
         ) from error
-    return processes(n)
+    return loky
 
 
 def _dask() -> Any:

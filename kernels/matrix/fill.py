@@ -37,7 +37,7 @@ def fill(
     if job.x1 is None:
         store.check_inputs()
     if workers_write is None:
-        workers_write = isinstance(executor, HERE) or executor in (None, "dask")
+        workers_write = isinstance(executor, HERE) or executor in (None, "dask", "gpu")
     label = " and ".join(store.manifest.names)
     pairs = [size(store.rows(i)) * size(store.columns(j)) for _, i, j in todo]
     with (

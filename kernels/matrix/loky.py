@@ -3,7 +3,9 @@
 import os
 from concurrent.futures import Executor
 
-from loky import get_reusable_executor
+from loky import ProcessPoolExecutor, get_reusable_executor
+
+from .gpus import OnePerGPU, visible_gpus
 
 THREADS = (
     "OMP_NUM_THREADS",
@@ -17,3 +19,12 @@ def processes(n: int) -> Executor:
     """An executor of ``n`` processes that share the cores between them."""
     threads = str(max(1, (os.cpu_count() or 1) // n))
     return get_reusable_executor(n, env=dict.fromkeys(THREADS, threads))
+
+
+def one_per_gpu() -> Executor:
+    """An executor of one process for each GPU that this process may use."""
+
+    def start(env: dict[str, str]) -> Executor:
+        return ProcessPoolExecutor(1, env=env)
+
+    return OnePerGPU(start, visible_gpus())

@@ -41,7 +41,8 @@ class Store:
     @classmethod
     def open(cls, path: Any) -> "Store":
         """The store in ``path``."""
-        folder = Path(path)
+        # Workers may have been started in another folder.
+        folder = Path(path).absolute()
         try:
             return cls(folder, Manifest.read(folder))
         except (FileNotFoundError, NotADirectoryError):
@@ -55,7 +56,7 @@ class Store:
         cls, path: Any, manifest: Manifest, x1: np.ndarray, x2: np.ndarray | None
     ) -> "Store":
         """A new store, or the one that is there if it is of the same matrix."""
-        folder = Path(path)
+        folder = Path(path).absolute()
         if (folder / NAME).exists():
             return cls.joined(folder, manifest)
         _make_folder(folder)
