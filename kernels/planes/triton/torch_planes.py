@@ -238,7 +238,11 @@ def launch(
     spec: StageKernel, kernel: str, pairs: int, blocks: int, *arguments: Any
 ) -> None:
     """Start a kernel on groups of pairs and blocks of rows."""
-    tile = spec.tile
-    warps = max(1, tile.size[0] * tile.size[1] // WARP_ENTRIES)
-    grid = (-(-pairs // tile.pairs), blocks)
-    compiled(spec)[kernel][grid](*arguments, num_warps=warps, num_stages=1)
+    grid = (-(-pairs // spec.tile.pairs), blocks)
+    compiled(spec)[kernel][grid](*arguments, **options(spec))
+
+
+def options(spec: StageKernel) -> dict[str, int]:
+    """What the kernels of a stage are compiled with."""
+    high, wide = spec.tile.size
+    return {"num_warps": max(1, high * wide // WARP_ENTRIES), "num_stages": 1}
