@@ -83,19 +83,26 @@ def solve(
             f"max_iterations is {max_iterations!r}, rank {rank!r} and block {block!r}, "
             "expected integers >= 1"
         )
+    if solver == "cholesky":
+        solution = _by_cholesky(k, y, shift, scratch, progress)
+        return _shaped(solution, is_vector)
+    inverse = None
+    if solver == "pcg":
+        inverse = _preconditioner(preconditioner, k, rank, shift, seed)
     with progress_bar(max_iterations, solver, "step", progress) as advance:
-        if solver == "cholesky":
-            solution = _by_cholesky(k, y, shift, scratch)
-        elif solver == "block":
+        if solver == "block":
             solution = block_coordinate(
                 k, y, shift, block, tolerance, max_iterations, seed, checkpoint, advance
             )
         else:
-            inverse = _preconditioner(preconditioner, k, rank, shift, seed)
             solution = conjugate_gradients(
                 k, y, shift, inverse, tolerance, max_iterations, checkpoint,
                 advance=advance,
             )  # fmt: skip
+    return _shaped(solution, is_vector)
+
+
+def _shaped(solution: Solution, is_vector: bool) -> Solution:
     x = solution.x[:, 0] if is_vector else solution.x
     return Solution(x, solution.report)
 
@@ -112,13 +119,16 @@ def _chosen(solver: str, n: int) -> str:
     return "cholesky" if solver == "auto" else solver
 
 
-def _by_cholesky(k: Any, y: np.ndarray, shift: float, scratch: Any) -> Solution:
+def _by_cholesky(
+    k: Any, y: np.ndarray, shift: float, scratch: Any, progress: bool
+) -> Solution:
     if len(k) <= IN_MEMORY and scratch is None:
         k = np.asarray(k, dtype=np.float64)
     whole = isinstance(k, np.ndarray) and len(k) <= MAX_ROWS and scratch is None
-    factor = (
-        factorise(k, shift) if whole else factorise_tiled(k, shift, scratch=scratch)
-    )
+    if whole:
+        factor = factorise(k, shift)
+    else:
+        factor = factorise_tiled(k, shift, scratch=scratch, progress=progress)
     x = factor.solve(y)
     residuals = relative_residuals(k, shift, x, y)[1]
     none = np.zeros(y.shape[1], dtype=int)

@@ -8,6 +8,7 @@ that n^3 / (6 w) numbers are read for panels of w columns.
 import shutil
 import tempfile
 import weakref
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -17,9 +18,12 @@ import numpy as np
 from scipy.linalg import solve_triangular
 from scipy.sparse.linalg import LinearOperator, eigsh, onenormest
 
+from ..kernels.matrix.progress import progress_bar
 from .cholesky import lower_factor, with_jitter
 
 MEMORY = 2**30
+# Rows that are worked on at a time, at least.
+PIECE = 256
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,14 +31,15 @@ class TiledCholesky:
     r"""A = K + (ridge + jitter) I = L L^T, L in panels of columns.
 
     Args:
-        panels: panel p holds L[edges[p]:, edges[p]:edges[p + 1]], in memory or mapped.
+        panels: panel p is L[edges[p]:, edges[p]:edges[p + 1]], or the file that holds
+            it.
         edges: first column of every panel, and n.
         shift: the ridge on the diagonal, in absolute terms.
         jitter: what was added on top for A to be positive definite; 0 if nothing.
         norm: the largest absolute column sum of A.
     """
 
-    panels: list[np.ndarray] = field(repr=False)
+    panels: list[np.ndarray | Path] = field(repr=False)
     edges: tuple[int, ...] = field(repr=False)
     shift: float
     jitter: float
@@ -44,7 +49,7 @@ class TiledCholesky:
         """A^-1 b, ``[n, k]``."""
         x = self.half_solve(b)
         for start, stop, panel in reversed(list(self._parts())):
-            width = stop - start
+            panel, width = _opened(panel), stop - start
             x[start:stop] -= panel[width:].T @ x[stop:]
             x[start:stop] = _triangular(panel[:width], x[start:stop], trans=1)
         return x
@@ -53,7 +58,7 @@ class TiledCholesky:
         """L^-1 b, ``[n, k]``; b^T A^-1 b is its squared norm."""
         x = np.array(b, dtype=np.float64)
         for start, stop, panel in self._parts():
-            width = stop - start
+            panel, width = _opened(panel), stop - start
             x[start:stop] = _triangular(panel[:width], x[start:stop])
             x[stop:] -= panel[width:] @ x[start:stop]
         return x
@@ -71,7 +76,7 @@ class TiledCholesky:
     @property
     def log_determinant(self) -> float:
         """log det A."""
-        diagonals = (np.diagonal(panel) for panel in self.panels)
+        diagonals = (np.diagonal(_opened(panel)) for panel in self.panels)
         return 2 * float(sum(np.sum(np.log(d)) for d in diagonals))
 
     @cached_property
@@ -95,7 +100,11 @@ class TiledCholesky:
 
 
 def factorise_tiled(
-    k: Any, shift: float, memory: int = MEMORY, scratch: Any = None
+    k: Any,
+    shift: float,
+    memory: int = MEMORY,
+    scratch: Any = None,
+    progress: bool = False,
 ) -> TiledCholesky:
     """The Cholesky factor of K + shift I, in float64, panel by panel.
 
@@ -108,19 +117,20 @@ def factorise_tiled(
         scratch: an existing folder for the panels, which are deleted with the factor:
             4 n^2 bytes. None for the folder of temporary files; an array that is in
             memory has its factor in memory too.
+        progress: whether to show a bar.
 
     Raises:
         NotPositiveDefiniteError: even 1e-4 of the mean diagonal was not enough.
     """
     n = len(k)
-    # A panel, what is subtracted from it, and copies on the way.
+    # A panel, a mapped one that is subtracted from it, and a few square pieces.
     width = max(1, min(n, int(memory / (3 * 8 * n))))
     edges = (*range(0, n, width), n)
     in_memory = isinstance(k, np.ndarray) and scratch is None
     folder = None if in_memory else tempfile.mkdtemp(".cholesky", dir=scratch)
     try:
         (panels, norm), jitter = with_jitter(
-            lambda jitter: _attempt(k, shift + jitter, edges, folder),
+            lambda jitter: _attempt(k, shift + jitter, edges, folder, progress),
             float(np.mean(k.diagonal())),
             lambda: _smallest(k),
         )
@@ -135,31 +145,69 @@ def factorise_tiled(
 
 
 def _attempt(
-    k: Any, shift: float, edges: tuple[int, ...], folder: str | None
-) -> tuple[list[np.ndarray], float] | None:
+    k: Any, shift: float, edges: tuple[int, ...], folder: str | None, progress: bool
+) -> tuple[list[np.ndarray | Path], float] | None:
     """The panels of L and the norm of A, or None if A is not positive definite."""
     panels, sums = [], np.zeros(edges[-1])
-    for start, stop in zip(edges[:-1], edges[1:], strict=True):
-        width = stop - start
-        a = np.array(k[start:, start:stop], dtype=np.float64)
-        a[:width].flat[:: width + 1] += shift
-        sums[start:stop] += np.abs(a).sum(axis=0)
-        sums[stop:] += np.abs(a[width:]).sum(axis=1)
-        diagonal = np.diagonal(a).copy()
-        for first, panel in zip(edges, panels, strict=False):
-            across = np.array(panel[start - first : stop - first])
-            a -= panel[start - first :] @ across.T
-        lower = lower_factor(a[:width].copy(), diagonal, edges[-1])
-        if lower is None:
-            return None
-        a[:width] = lower
-        a[width:] = _triangular(lower, a[width:].T).T
-        panels.append(_kept(a, folder, len(panels)))
+    count = len(edges) - 1
+    steps = count * (count + 1) // 2
+    with progress_bar(steps, "factorised", "panel product", progress) as advance:
+        for start, stop in zip(edges[:-1], edges[1:], strict=True):
+            width = stop - start
+            a = _columns(k, start, stop, shift)
+            _add_sizes(a, start, stop, sums)
+            diagonal = np.diagonal(a).copy()
+            for first, panel in zip(edges, panels, strict=False):
+                _subtract_product(a, _opened(panel)[start - first :], width)
+                advance(1)
+            lower = lower_factor(a[:width].copy(), diagonal, edges[-1])
+            if lower is None:
+                return None
+            a[:width] = lower
+            for rows in _pieces(width, len(a), width):
+                a[rows] = _triangular(lower, a[rows].T).T
+            advance(1)
+            panels.append(_kept(a, folder, len(panels)))
     return panels, float(sums.max())
 
 
-def _kept(panel: np.ndarray, folder: str | None, number: int) -> np.ndarray:
-    """The panel, or a map of the file that it went to."""
+def _columns(k: Any, start: int, stop: int, shift: float) -> np.ndarray:
+    """A[start:, start:stop] in float64, read piece by piece."""
+    width = stop - start
+    a = np.empty((len(k) - start, width))
+    for rows in _pieces(0, len(a), width):
+        a[rows] = k[start + rows.start : start + rows.stop, start:stop]
+    a[:width].flat[:: width + 1] += shift
+    return a
+
+
+def _add_sizes(a: np.ndarray, start: int, stop: int, sums: np.ndarray) -> None:
+    """Add the absolute entries of A[start:, start:stop], and of its mirror image, to
+    the sums of columns."""
+    width = stop - start
+    for rows in (slice(0, width), *_pieces(width, len(a), width)):
+        part = np.abs(a[rows])
+        sums[start:stop] += part.sum(axis=0)
+        if rows.start:
+            sums[start + rows.start : start + rows.stop] += part.sum(axis=1)
+
+
+def _subtract_product(a: np.ndarray, panel: np.ndarray, width: int) -> None:
+    """a -= panel panel[:width]^T, with no copy of the size of ``a``."""
+    across = np.array(panel[:width]).T
+    for rows in _pieces(0, len(a), width):
+        a[rows] -= panel[rows] @ across
+
+
+def _pieces(start: int, stop: int, width: int) -> Iterator[slice]:
+    """Rows of a panel of ``width`` columns, in parts that are small beside it."""
+    step = max(width, PIECE)
+    for first in range(start, stop, step):
+        yield slice(first, min(first + step, stop))
+
+
+def _kept(panel: np.ndarray, folder: str | None, number: int) -> np.ndarray | Path:
+    """The panel, or the file that it went to."""
     if folder is None:
         return panel
     file = Path(folder, f"panel-{number}.npy")
@@ -171,7 +219,13 @@ def _kept(panel: np.ndarray, folder: str | None, number: int) -> np.ndarray:
             f"the Cholesky factor does not fit into {folder!r} ({error}); pass a "
             "folder with room for 4 n^2 bytes as scratch",
         ) from error
-    return np.load(file, "r")
+    return file
+
+
+def _opened(panel: np.ndarray | Path) -> np.ndarray:
+    """The panel. A file is mapped for one use: what was read of all panels would be
+    counted as memory of this process."""
+    return np.load(panel, "r") if isinstance(panel, Path) else panel
 
 
 def _triangular(lower: np.ndarray, b: np.ndarray, trans: int = 0) -> np.ndarray:
