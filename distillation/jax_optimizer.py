@@ -35,6 +35,7 @@ class OptaxOptimizer:
                 f"optimizer is 'optax.{name}', which is no optimiser; expected one "
                 "such as 'optax.adam'"
             )
+        self._found: tuple[list[str], Any] | None = None
         self._update = jax.jit(self._updated)
 
     def start(self, parameters: Parameters) -> State:
@@ -45,12 +46,20 @@ class OptaxOptimizer:
         self, parameters: Parameters, gradients: Parameters, state: State
     ) -> tuple[Parameters, State]:
         with jax.enable_x64(True):
-            tree = jax.eval_shape(self.transform.init, _arrays(parameters))
-            leaves = [jnp.asarray(state[name]) for name in _names(tree)]
-            tree = jax.tree.unflatten(jax.tree.structure(tree), leaves)
+            names, structure = self._layout(parameters)
+            leaves = [jnp.asarray(state[name]) for name in names]
+            tree = jax.tree.unflatten(structure, leaves)
             found = self._update(_arrays(parameters), _arrays(gradients), tree)
             new = {name: np.asarray(value) for name, value in found[0].items()}
-            return new, _named(found[1])
+            values = map(np.asarray, jax.tree.leaves(found[1]))
+            return new, dict(zip(names, values, strict=True))
+
+    def _layout(self, parameters: Parameters) -> tuple[list[str], Any]:
+        """Names of the leaves of the state, and its structure: always the same."""
+        if self._found is None:
+            tree = jax.eval_shape(self.transform.init, _arrays(parameters))
+            self._found = _names(tree), jax.tree.structure(tree)
+        return self._found
 
     def _updated(self, parameters: Any, gradients: Any, state: Any) -> Any:
         updates, state = self.transform.update(gradients, state, parameters)

@@ -4,11 +4,14 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import numpy as np
 
 from ..inputs import check_inputs
+from ..kernel import ExactKernel
+from ..planes import lower
 from ..planes.cpu_workers import default_threads
 from ..results import wanted
 from .evaluation import block_size
@@ -16,12 +19,14 @@ from .execution import run_job
 from .executors import opened
 from .host import as_numpy
 from .pull_back import PullBack, fused, pull_back_of
-from .tiles import SMALLEST, Grid
+from .tiles import Grid, tile_size
 
 Array = Any
 # Columns of tiles that a matrix has at least, so that threads share it evenly. It does
 # not depend on their number, and so neither does any bit of the sum.
 COLUMNS = 16
+# Rows of tiles at least: what the compiled kernels compute side by side.
+SMALLEST = 16
 
 
 def compute_gradient(
@@ -73,7 +78,7 @@ def compute_gradient(
             "every pair of rows"
         )
     if tile is None:
-        tile = block_size(kernel, x1) or max(SMALLEST, -(-max(n, m) // COLUMNS))
+        tile = block_size(kernel, x1) or _shared_tile(kernel, x1, max(n, m))
     grid = Grid(n, m, tile, symmetric=x2 is None)
     tasks = (
         (rows, columns, _own_part(cotangent, rows, columns, x2 is None))
@@ -87,6 +92,13 @@ def compute_gradient(
             if right is not None:
                 total[columns] += right
     return total
+
+
+def _shared_tile(kernel: ExactKernel, x: np.ndarray, columns: int) -> int:
+    """Rows of a tile of the compiled kernels, worth a call."""
+    pixels = 1 if lower(kernel.net, x.shape).one_pixel else prod(x.shape[1:-1])
+    least = max(SMALLEST, tile_size(kernel, (len(x), pixels, 1)))
+    return max(least, -(-columns // COLUMNS))
 
 
 @dataclass

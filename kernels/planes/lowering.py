@@ -64,10 +64,20 @@ def lower(net: Any, input_shape: tuple[int, ...]) -> Program:
         )
     if prod(spatial) < 1 or channels < 1:
         raise NotPlanes(f"inputs of shape {input_shape} have no pixel or no channel")
+    if isinstance(_first(net), Flatten):
+        # One pixel with all entries as channels: the dense engine is far faster.
+        spatial, channels = (), channels * prod(spatial)
     builder = _Builder(Signature(spatial, channels))
     trace(net, builder.signal)
     emit(net, builder)
     return builder.finish(channels)
+
+
+def _first(net: Any) -> Any:
+    """The layer that sees the inputs."""
+    while isinstance(net, Serial) and net.layers:
+        net = net.layers[0]
+    return net
 
 
 def why_not(net: Any, input_shape: tuple[int, ...]) -> str | None:
