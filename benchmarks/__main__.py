@@ -9,6 +9,7 @@ from .machine import load
 from .registry import SUITES, Case, Suite
 from .results import DIRECTORY, append, latest, read
 from .runner import Failure, Options, new_run, run_case, to_stderr
+from .triton_gate import command as triton_compile
 
 # A neighbour on one of two cores was seen to put both of our threads on the other.
 BUSY = 0.5
@@ -17,12 +18,14 @@ BUSY = 0.5
 def main(argv: list[str] | None = None) -> int:
     """The exit status: 0, or 1 if something was refused or broke."""
     arguments = _parser().parse_args(argv)
+    if "run" in arguments:
+        return arguments.run(arguments)
     chosen = SUITES[arguments.suite]
     path = arguments.out or DIRECTORY / f"{chosen.name}.jsonl"
     if arguments.command == "table":
         print(chosen.table(latest(read(path))))
         return 0
-    cases = chosen.select(arguments.filter, arguments.quick)
+    cases = chosen.select(arguments.filter, arguments.quick, arguments.long)
     if arguments.list:
         for case in cases:
             print(f"{case.name}: {', '.join(case.contenders)}")
@@ -64,12 +67,16 @@ def _parser() -> argparse.ArgumentParser:
     table = commands.add_parser("table", help="print a suite's table from its lines")
     table.add_argument("suite", choices=sorted(SUITES))
     _add_out(table)
+    triton_compile.add_parser(commands)
     return parser
 
 
 def _add_measure(parser: argparse.ArgumentParser, name: str) -> None:
     parser.set_defaults(suite=name)
     parser.add_argument("--quick", action="store_true", help="few cases, no probes")
+    parser.add_argument(
+        "--long", action="store_true", help="cases of many minutes as well"
+    )
     parser.add_argument("--repeats", type=int, help="samples of each (5; quick 3)")
     parser.add_argument("--filter", help="cases whose name has this in it, or a glob")
     parser.add_argument("--list", action="store_true", help="list the cases only")

@@ -91,6 +91,7 @@ class Case:
         unit: what ``Run.amount`` counts, e.g. "pair".
         problem: goes into every line: network, shapes, dtype, ...
         quick: whether --quick runs it.
+        long: whether it takes many minutes, and only --long runs it.
         confirm: the reference once more, by a peer, in float64.
         device: where it runs.
     """
@@ -103,6 +104,7 @@ class Case:
     unit: str
     problem: Mapping[str, Any] = field(default_factory=dict)
     quick: bool = False
+    long: bool = False
     confirm: Callable[[], np.ndarray] | None = None
     device: str = "cpu"
 
@@ -116,18 +118,27 @@ class Suite:
     cases: Callable[[], Iterable[Case]]
     table: Callable[[list[dict[str, Any]]], str]
 
-    def select(self, pattern: str | None = None, quick: bool = False) -> list[Case]:
-        """The cases whose name matches ``pattern`` (a substring or a glob)."""
+    def select(
+        self, pattern: str | None = None, quick: bool = False, long: bool = False
+    ) -> list[Case]:
+        """The cases whose name matches ``pattern`` (a substring or a glob).
+
+        Args:
+            pattern: None for all.
+            quick: the small ones only.
+            long: those that take many minutes too.
+        """
         found = [
             case
             for case in self.cases()
             if (case.quick or not quick)
+            and (long or not case.long)
             and (not pattern or fnmatchcase(case.name, f"*{pattern}*"))
         ]
         if not found:
             raise ValueError(
                 f"--filter {pattern!r} matches no case of {self.name!r}; "
-                f"`python -m benchmarks {self.name} --list` lists them"
+                f"`python -m benchmarks {self.name} --long --list` lists them"
             )
         return found
 

@@ -11,7 +11,7 @@ import sys
 import traceback
 from importlib import metadata
 
-from . import nt_entk, nt_kernels
+from . import nt_entk, nt_kernels, nt_kip
 
 LIBRARIES = ("neural-tangents", "jax", "jaxlib", "numpy", "scipy")
 
@@ -26,7 +26,12 @@ def hello():
     return {"versions": versions(), "cores": len(os.sched_getaffinity(0))}
 
 
-OPERATIONS = {"hello": hello, **nt_kernels.OPERATIONS, **nt_entk.OPERATIONS}
+OPERATIONS = {
+    "hello": hello,
+    **nt_kernels.OPERATIONS,
+    **nt_entk.OPERATIONS,
+    **nt_kip.OPERATIONS,
+}
 
 
 def answer(request):

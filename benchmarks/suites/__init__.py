@@ -1,5 +1,5 @@
 """The suites; importing this package registers them."""
 
-from . import cntk, entk, fc, matrix, peer_blocks, sketch
+from . import cntk, entk, fc, kip, matrix, peer_blocks, sketch
 
-__all__ = ["cntk", "entk", "fc", "matrix", "peer_blocks", "sketch"]
+__all__ = ["cntk", "entk", "fc", "kip", "matrix", "peer_blocks", "sketch"]
