@@ -164,7 +164,7 @@ def _attempt(
             if lower is None:
                 return None
             a[:width] = lower
-            for rows in _pieces(width, len(a), width):
+            for rows in _pieces(width, len(a)):
                 a[rows] = _triangular(lower, a[rows].T).T
             advance(1)
             panels.append(_kept(a, folder, len(panels)))
@@ -175,7 +175,7 @@ def _columns(k: Any, start: int, stop: int, shift: float) -> np.ndarray:
     """A[start:, start:stop] in float64, read piece by piece."""
     width = stop - start
     a = np.empty((len(k) - start, width))
-    for rows in _pieces(0, len(a), width):
+    for rows in _pieces(0, len(a)):
         a[rows] = k[start + rows.start : start + rows.stop, start:stop]
     a[:width].flat[:: width + 1] += shift
     return a
@@ -185,7 +185,7 @@ def _add_sizes(a: np.ndarray, start: int, stop: int, sums: np.ndarray) -> None:
     """Add the absolute entries of A[start:, start:stop], and of its mirror image, to
     the sums of columns."""
     width = stop - start
-    for rows in (slice(0, width), *_pieces(width, len(a), width)):
+    for rows in (slice(0, width), *_pieces(width, len(a))):
         part = np.abs(a[rows])
         sums[start:stop] += part.sum(axis=0)
         if rows.start:
@@ -195,13 +195,13 @@ def _add_sizes(a: np.ndarray, start: int, stop: int, sums: np.ndarray) -> None:
 def _subtract_product(a: np.ndarray, panel: np.ndarray, width: int) -> None:
     """a -= panel panel[:width]^T, with no copy of the size of ``a``."""
     across = np.array(panel[:width]).T
-    for rows in _pieces(0, len(a), width):
+    for rows in _pieces(0, len(a)):
         a[rows] -= panel[rows] @ across
 
 
-def _pieces(start: int, stop: int, width: int) -> Iterator[slice]:
-    """Rows of a panel of ``width`` columns, in parts that are small beside it."""
-    step = max(width, PIECE)
+def _pieces(start: int, stop: int) -> Iterator[slice]:
+    """Rows of a panel, in parts that are small beside it."""
+    step = max(PIECE, -(-(stop - start) // 8))
     for first in range(start, stop, step):
         yield slice(first, min(first + step, stop))
 
