@@ -95,9 +95,7 @@ def contract_with_itself(
     if order == "grad":
         # The work is in forming the rows, once.
         return _by_jacobian(factor, None, paired, pieces(sizes, rows), loops)
-    # Small blocks take as long as larger ones.
-    large = cost(order, sizes, rows).operations > 2**29
-    groups = min(4, rows.n) if large and not paired else 1
+    groups = 1 if paired else _groups(cost(order, sizes, rows).operations, rows.n)
     edges = [rows.n * k // groups for k in range(groups + 1)]
     parts = [_samples(factor, slice(a, b)) for a, b in pairwise(edges)]
     table: dict[tuple[int, int], Array] = {}
@@ -114,6 +112,14 @@ def contract_with_itself(
     xp = array_namespace(block)
     lines = [xp.concat([table[a, b] for b in every], axis=3) for a in every]
     return xp.concat(lines, axis=1)
+
+
+def _groups(operations: int, n: int) -> int:
+    """In how many groups of samples to compute a symmetric block.
+
+    k groups leave (k + 1) / 2k of the work; products of small blocks are slow.
+    """
+    return min(n, 1 if operations < 2**26 else 2 if operations < 2**29 else 4)
 
 
 def _samples(factor: Factor, where: slice) -> Factor:
@@ -184,9 +190,17 @@ def _times_half(a: Array, g: Array, h: Array, paired: bool, loops: Loops) -> Arr
         half = xp.einsum("bnts,nudebsj->nudebtj", a, h)
         return xp.einsum("nudfbtj,nudebtj->dnfe", g, half)
 
+    # [d, n, f, u b t j]: nothing is moved for one row u and one group b.
+    left = xp.permute_dims(g, (2, 0, 3, 1, 4, 5, 6))
+    left = xp.reshape(left, (*left.shape[:3], -1))
+
     def of_sample(am: Array, hm: Array) -> Array:
-        half = xp.einsum("bnts,udebsj->nudebtj", am, hm)
-        return xp.einsum("nudfbtj,nudebtj->dnfe", g, half)
+        b, n, t, s = am.shape
+        half = xp.matmul(xp.reshape(am, (b, n * t, s)), hm)  # [u, d, e, b, n t, j]
+        half = xp.reshape(half, (*half.shape[:4], n, t, -1))
+        half = xp.permute_dims(half, (1, 4, 2, 0, 3, 5, 6))
+        half = xp.reshape(half, (*half.shape[:3], -1))  # [d, n, e, u b t j]
+        return xp.matmul(left, half.mT)
 
     columns = loops.each(of_sample, xp.permute_dims(a, (2, 0, 1, 3, 4)), h)
     return xp.permute_dims(columns, (1, 2, 3, 0, 4))

@@ -66,6 +66,17 @@ def check_inputs(function: SampleFunction, x1: Tree, x2: Tree | None) -> None:
             )
 
 
+def check_output(out: Any) -> None:
+    """Refuse outputs that cannot be differentiated, from their dtype."""
+    if not jnp.issubdtype(out.dtype, jnp.floating):
+        kind = "complex" if jnp.iscomplexobj(out) else str(out.dtype)
+        raise TypeError(
+            f"f returns a {kind} output, expected real floating point, which can be "
+            "differentiated; return logits instead of classes, or the real and "
+            "imaginary parts side by side"
+        )
+
+
 def check_interaction(function: SampleFunction, params: Tree, x: Tree) -> None:
     """Refuse functions whose outputs for a sample depend on the other samples.
 

@@ -15,7 +15,13 @@ from ..choice import Layer, Model, plan
 from ..contraction import Loops, contract, contract_with_itself
 from ..outputs import RowSplit
 from ..report import Explanation, report
-from .checks import check_inputs, check_interaction, check_parameters, forward_mode
+from .checks import (
+    check_inputs,
+    check_interaction,
+    check_output,
+    check_parameters,
+    forward_mode,
+)
 from .function import SampleFunction
 from .methods import jacobian_factors, vector_products
 from .structured import Program
@@ -61,6 +67,8 @@ class Engine:
         self._compiled: dict[Any, Callable[..., Array]] = {}
         self._models: dict[Any, tuple[Program, Model]] = {}
         self._checked: set[Any] = set()
+        self._outputs: dict[Any, tuple[Any, list[tuple[int, ...]]]] = {}
+        self._basis: dict[Any, np.ndarray] = {}
 
     def outputs(
         self, x1: Tree, x2: Tree | None, check: bool = True
@@ -71,7 +79,7 @@ class Engine:
             check: whether to compute two samples, to see that they do not interact.
         """
         check_inputs(self.function, x1, x2)
-        shapes = [self._shapes(x) for x in (x1, x1 if x2 is None else x2)]
+        shapes = [self._described(x)[1] for x in (x1, x1 if x2 is None else x2)]
         for x in (x1,) if x2 is None else (x1, x2):
             key = _signature(x)
             if check and key not in self._checked:
@@ -86,8 +94,7 @@ class Engine:
 
     def rebuild(self, x1: Tree, kernels: list[Array]) -> Any:
         """Kernels in the tree of the outputs."""
-        out = jax.eval_shape(self.function.f, self.params, x1)
-        return jax.tree.unflatten(jax.tree.structure(out), kernels)
+        return jax.tree.unflatten(self._described(x1)[0], kernels)
 
     def ntk(
         self,
@@ -103,10 +110,11 @@ class Engine:
         symmetric = x2 is None
         first = self.function.stack(x1)
         second = first if symmetric else self.function.stack(x2)
-        bound1 = self.function.bind(self.params, x1)
-        bound2 = bound1 if symmetric else self.function.bind(self.params, x2)
+        _, shared1 = self.function.bind(self.params, x1)
+        shared2 = shared1 if symmetric else self.function.bind(self.params, x2)[1]
         single, tree = self.function.single(k, x1), jax.tree.structure(x1)
-        basis1, basis2 = _rows(split, split.shape1, 2), _rows(split, split.shape2, 3)
+        basis1 = self._rows(split, split.shape1, 2)
+        basis2 = self._rows(split, split.shape2, 3)
         d = split.sizes[1]
 
         def compute(i: slice, j: Any, u: slice, f: slice, e: slice) -> Array:
@@ -118,12 +126,15 @@ class Engine:
             if key not in self._compiled:
                 block = Block(single, self.selected, method, sizes, split.paired)
                 self._compiled[key] = jax.jit(block)
-            left = (bound1, [a[i] for a in first], _flat(basis1[u, :, f]))
-            right = (bound2, [a[j] for a in second], _flat(basis2[u, :, e]))
-            return self._compiled[key](left, None if same else right)
+            left = (shared1, _samples(first, i), _flat(basis1[u, :, f]))
+            right = None
+            if not same:
+                right = (shared2, _samples(second, j), _flat(basis2[u, :, e]))
+            return self._compiled[key](self.params, left, right)
 
         n, m = first[0].shape[0], second[0].shape[0]
-        return run(split, n, m, symmetric, blocks, compute) / split.divisor
+        kernel = run(split, n, m, symmetric, blocks, compute)
+        return kernel / split.divisor if split.divisor > 1 else kernel
 
     def nngp(self, k: int, x1: Tree, x2: Tree | None, split: RowSplit) -> Array:
         """Products of outputs k, ``[D, n, F, m, E]``."""
@@ -216,26 +227,34 @@ class Engine:
         bound = self.function.bind(self.params, x)
         return Program(self.function.single(k, x), bound, one, self.selected)
 
-    def _shapes(self, x: Tree) -> list[tuple[int, ...]]:
-        out = jax.eval_shape(self.function.f, self.params, x)
-        shapes = []
-        for leaf in jax.tree.leaves(out):
-            if not jnp.issubdtype(leaf.dtype, jnp.floating):
-                kind = "complex" if jnp.iscomplexobj(leaf) else str(leaf.dtype)
-                raise TypeError(
-                    f"f returns a {kind} output, expected real floating point, which "
-                    "can be differentiated; return logits instead of classes, or the "
-                    "real and imaginary parts side by side"
-                )
-            shapes.append(tuple(leaf.shape))
-        return shapes
+    def _described(self, x: Tree) -> tuple[Any, list[tuple[int, ...]]]:
+        """The tree of the outputs for inputs of this shape, and their shapes."""
+        key = _signature(x)
+        if key not in self._outputs:
+            out = jax.eval_shape(self.function.f, self.params, x)
+            leaves, tree = jax.tree.flatten(out)
+            for leaf in leaves:
+                check_output(leaf)
+            self._outputs[key] = (tree, [tuple(leaf.shape) for leaf in leaves])
+        return self._outputs[key]
+
+    def _rows(self, split: RowSplit, shape: Any, which: int) -> np.ndarray:
+        """Rows of one side, ``[u, d, f, outputs]``; NumPy's, as traces may end."""
+        key = (split, which)
+        if key not in self._basis:
+            traced, diagonal = split.sizes[:2]
+            rows = split.basis(shape).reshape(traced, diagonal, split.sizes[which], -1)
+            self._basis[key] = rows
+        return self._basis[key]
 
 
 @dataclass(frozen=True, eq=False)
 class Block:
     """One block of a kernel, from samples and rows of both sides.
 
-    A side is the bound parameters, samples ``[n, ...]`` and rows ``[R, outputs]``.
+    A side is the inputs that all its samples share, samples ``[n, ...]`` and rows
+    ``[R, outputs]``. Both sides get the same parameters, so that what is computed from
+    parameters alone is computed once.
     """
 
     single: Callable[..., Array]
@@ -244,18 +263,24 @@ class Block:
     sizes: tuple[int, int, int, int]
     paired: bool
 
-    def __call__(self, left: tuple[Any, ...], right: tuple[Any, ...] | None) -> Array:
+    def __call__(
+        self, params: Tree, left: tuple[Any, ...], right: tuple[Any, ...] | None
+    ) -> Array:
+        one, two = (
+            None if side is None else ((params, side[0]), *side[1:])
+            for side in (left, right)
+        )
         if self.method == "ntk_vp":
-            sides = (left, left if right is None else right)
+            sides = (one, one if two is None else two)
             return vector_products(
                 self.single, self.selected, *sides, self.sizes, self.paired
             )
         u, d, f, e = self.sizes
-        first = self._factors(*left, (u, d, f))
-        if right is None:
+        first = self._factors(*one, (u, d, f))
+        if two is None:
             alone = [contract_with_itself(p, self.paired, LOOPS) for p in first]
             return sum(alone[1:], alone[0])
-        second = self._factors(*right, (u, d, e))
+        second = self._factors(*two, (u, d, e))
         parts = [
             contract(p, q, self.paired, loops=LOOPS)
             for p, q in zip(first, second, strict=True)
@@ -283,15 +308,14 @@ def _total(f: Callable[..., Array], *arrays: Array) -> Array:
 LOOPS = Loops(_each, _total, rows_cost=1.3)
 
 
-def _flat(rows: Array) -> Array:
+def _samples(x: Sequence[Array], which: slice) -> list[Array]:
+    """Some samples; the arrays themselves, not copies, where these are all."""
+    every = which == slice(0, x[0].shape[0])
+    return list(x) if every else [a[which] for a in x]
+
+
+def _flat(rows: np.ndarray) -> np.ndarray:
     return rows.reshape(-1, rows.shape[-1])
-
-
-def _rows(split: RowSplit, shape: Any, full: int) -> Array:
-    traced, diagonal = split.sizes[:2]
-    return jnp.asarray(
-        split.basis(shape).reshape(traced, diagonal, split.sizes[full], -1)
-    )
 
 
 def _layer(left: c.Factor, right: c.Factor) -> Layer:

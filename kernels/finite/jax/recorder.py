@@ -137,8 +137,11 @@ class Recorder:
     def _site(self, kind: str, eqn: Any, operands: list[Any], which: int) -> Array:
         view = operands[which]
         plain = list(operands)
-        plain[which] = view.array()
+        bare, scale = (view, None) if kind == "lookup" else view.unscaled()
+        plain[which] = bare.array()
         (out,) = evaluate(eqn, plain)
+        if scale is not None:
+            out = out * scale.astype(out.dtype)
         other = operands[1 - which] if len(operands) == 2 else None
         site = Site(kind, view, eqn.outvars[0].aval, eqn, which, other)
         return out + self._perturb(site)

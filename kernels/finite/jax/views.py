@@ -71,6 +71,18 @@ class View:
             self.steps[k:],
         )
 
+    def unscaled(self) -> tuple["View", Array | None]:
+        """The view without its scalar factors, and their product if there are any.
+
+        Products are scaled instead, which are smaller. A view that is cast is kept, as
+        rounding would differ.
+        """
+        cast = any(step.index is None and step.scale is None for step in self.steps)
+        if cast or all(step.scale is None for step in self.steps):
+            return self, None
+        kept = tuple(step for step in self.steps if step.scale is None)
+        return View(self.leaf, self.value, self.aval, kept), self.scale()
+
     def scale(self) -> Array:
         """The product of all scalar factors."""
         factors = [step.scale for step in self.steps if step.scale is not None]

@@ -105,7 +105,8 @@ class Engine:
             return total
 
         n, m = self._size(x1), self._size(second)
-        return run(split, n, m, symmetric, blocks, compute) / split.divisor
+        kernel = run(split, n, m, symmetric, blocks, compute)
+        return kernel / split.divisor if split.divisor > 1 else kernel
 
     def nngp(self, k: int, x1: Any, x2: Any, split: RowSplit) -> Tensor:
         """Products of outputs k, ``[D, n, F, m, E]``."""

@@ -20,13 +20,15 @@ from .views import (
     is_data,
     mark,
     mark_data,
+    mark_use,
     replace_tensors,
     tensors,
+    use_of,
     view_of,
 )
 
 
-@dataclass
+@dataclass(eq=False)
 class Use:
     """One call in which parameters meet the data.
 
@@ -36,6 +38,8 @@ class Use:
         operand: what the weight is multiplied with.
         output: the result, in the graph.
         info: geometry of the call.
+        product: the use whose result a "shift" is added to.
+        reads: how many calls read the result.
     """
 
     kind: str
@@ -43,6 +47,8 @@ class Use:
     operand: Tensor | None
     output: Tensor
     info: dict[str, Any]
+    product: "Use | None" = None
+    reads: int = 0
 
 
 class Recorder(TorchFunctionMode):
@@ -63,6 +69,28 @@ class Recorder(TorchFunctionMode):
     ) -> Any:
         kwargs = kwargs or {}
         found = tensors((args, kwargs))
+        out = self._call(func, args, kwargs, found)
+        # Reading a shape is no use of the values.
+        if tensors(out):
+            _count(found)
+        return out
+
+    def merge_biases(self) -> None:
+        """Let a bias that is added to a product read the cotangents of the product.
+
+        Nothing else may read the product: the cotangents of both are the same then.
+        """
+        kept = []
+        for use in self.uses:
+            product = use.product
+            if product is not None and product.reads == 1 and _is_bias(use, product):
+                bias = use.views[0].scaled(use.info["sign"])
+                product.views = (product.views[0], bias)
+            else:
+                kept.append(use)
+        self.uses = kept
+
+    def _call(self, func: Any, args: Any, kwargs: Any, found: list[Tensor]) -> Any:
         views = [view for view in map(view_of, found) if view is not None]
         if not views:
             out = func(*args, **kwargs)
@@ -97,10 +125,14 @@ class Recorder(TorchFunctionMode):
             out.requires_grad_(True)
         weight, bias = (view_of(t) for t in pair)
         operand = None if operand is None else operand.detach()
-        self.uses.append(Use(kind, (weight, bias), operand, out, info))
+        use = Use(kind, (weight, bias), operand, out, info)
+        if kind == "shift":
+            use.product = next(filter(None, map(use_of, tensors(args))), None)
+        self.uses.append(use)
         # A copy, so that later in-place operations leave the recorded output alone.
         out = out.clone()
         mark_data(out)
+        mark_use(out, use)
         return out
 
     def _reading(self, func: Any, args: Any, kwargs: Any, views: list[View]) -> Any:
@@ -175,7 +207,31 @@ def record(
     recorder = Recorder()
     with torch.enable_grad(), recorder:
         out = fn(given, x)
+    _count(tensors(out))
+    recorder.merge_biases()
     return recorder, out, stand_ins
+
+
+def _count(found: list[Tensor]) -> None:
+    for use in filter(None, map(use_of, found)):
+        use.reads += 1
+
+
+def _is_bias(shift: Use, product: Use) -> bool:
+    """Whether a shift has one entry per unit of a product, and no other axis."""
+    weight, bias = product.views
+    if product.kind not in ("dot", "conv") or weight is None or bias is not None:
+        return False
+    shape, out = shift.views[0].positions().shape, product.output.shape
+    axis = -1 if product.kind == "dot" else 1 - len(out)
+    units = (1,) * (-1 - axis)
+    return (
+        shift.output.shape == out
+        and shift.output.dtype == product.output.dtype
+        and len(shape) >= -axis
+        and tuple(shape[axis:]) == (out[axis], *units)
+        and all(s == 1 for s in shape[:axis])
+    )
 
 
 def _move(func: Any, args: Any, kwargs: Any, k: int) -> Any:

@@ -62,7 +62,7 @@ class View:
         return out.index_add_(-1, self.positions().reshape(-1), rows)
 
 
-_VIEW, _DATA = "_tangency_view", "_tangency_data"
+_VIEW, _DATA, _USE = "_tangency_view", "_tangency_data", "_tangency_use"
 
 
 def view_of(x: Any) -> View | None:
@@ -79,6 +79,16 @@ def mark(x: Tensor, view: View) -> Tensor:
 def is_data(x: Any) -> bool:
     """Whether a tensor was computed from the inputs."""
     return isinstance(x, Tensor) and (x.requires_grad or getattr(x, _DATA, False))
+
+
+def use_of(x: Any) -> Any:
+    """The use of a parameter that a tensor is the result of."""
+    return getattr(x, _USE, None)
+
+
+def mark_use(x: Tensor, use: Any) -> None:
+    """Mark a tensor as the result of a use."""
+    setattr(x, _USE, use)
 
 
 def mark_data(x: Any) -> None:
