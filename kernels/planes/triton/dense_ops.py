@@ -2,9 +2,9 @@ r"""Operations on (e, t) for a tile of pairs of rows: e is one minus the correla
 the pair, t its NTK. What they compute is said in ``dense_plan.py``.
 
 The values of a network are kept in tuples of tiles: E and T, ``[rows, columns]``, and
-their variances P1 ``[rows, 1]`` and P2 ``[1, columns]``, which may have more digits than
-E and T. OPS, PAR and ALIVE are those of ``dense_program.DenseProgram``; o numbers the
-operation. A1 and A2 say which rows are not zero.
+their variances P1 ``[rows, 1]`` and P2 ``[1, columns]``, which may be of a wider dtype
+than E and T. OPS, PAR and ALIVE are those of ``dense_program.DenseProgram``; o is the
+number of the operation. A1 and A2 say which rows are not zero.
 """
 
 import triton

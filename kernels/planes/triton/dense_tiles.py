@@ -1,0 +1,28 @@
+"""How the dense kernels are cut into tiles, chosen by what the compiler reports."""
+
+from dataclasses import dataclass
+
+# The names of ``precision``: how products of float32 are made.
+PRECISIONS = ("ieee", "tf32x3")
+
+
+@dataclass(frozen=True)
+class Tiles:
+    """Constants of a kernel and options of the compiler."""
+
+    constants: dict[str, int]
+    options: dict[str, int]
+
+    def blocks(self, n: int, m: int) -> int:
+        """Tiles that cover ``[n, m]``."""
+        rows, columns = self.constants["BM"], self.constants["BN"]
+        return -(-n // rows) * -(-m // columns)
+
+
+def forward_tiles(float64: bool, wide: bool) -> Tiles:
+    """Of ``dense_forward.gram_kernel``; ``wide`` layers are float64 on float32."""
+    if float64:
+        constants = {"BM": 64, "BN": 64, "BK": 16, "GROUP": 8, "STRIP": 4}
+        return Tiles(constants, {"num_warps": 4, "num_stages": 3})
+    constants = {"BM": 128, "BN": 128, "BK": 32, "GROUP": 8, "STRIP": 4 if wide else 8}
+    return Tiles(constants, {"num_warps": 8, "num_stages": 3})
