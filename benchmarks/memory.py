@@ -22,7 +22,7 @@ def rise(call: Callable[[], Any]) -> int:
     _reset_peak()
     before = _resident()
     result = call()
-    return max(0, _peak() - before - nbytes(result))
+    return max(0, peak() - before - nbytes(result))
 
 
 def nbytes(result: Any) -> int:
@@ -43,10 +43,11 @@ def _reset_peak() -> None:
 
 def _resident() -> int:
     """Resident bytes now; where unknown the peak so far, so a rise is a lower bound."""
-    return _status("VmRSS") or _peak()
+    return _status("VmRSS") or peak()
 
 
-def _peak() -> int:
+def peak() -> int:
+    """The most that was resident so far, since the last reset."""
     kilobytes = _status("VmHWM")
     if kilobytes:
         return kilobytes

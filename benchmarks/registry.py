@@ -94,6 +94,7 @@ class Case:
         long: whether it takes many minutes, and only --long runs it.
         confirm: the reference once more, by a peer, in float64.
         device: where it runs.
+        repeats: samples of each contender at most; None for what was asked for.
     """
 
     name: str
@@ -107,6 +108,7 @@ class Case:
     long: bool = False
     confirm: Callable[[], np.ndarray] | None = None
     device: str = "cpu"
+    repeats: int | None = None
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -58,6 +58,8 @@ def run_case(
         Failure: after the lines of the others, if a contender was refused or broke.
     """
     failures: list[str] = []
+    most = case.repeats or options.repeats
+    options = replace(options, repeats=min(options.repeats, most))
     reference = case.reference()
     confirmed = _confirm(case, reference, options)
     started: list[Run] = []
