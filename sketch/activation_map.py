@@ -1,18 +1,23 @@
 """What follows an activation: landmarks, and random features of what they leave."""
 
+from copy import copy
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from array_api_compat import array_namespace
 
 from ..dual_activations import Activation
 from ..kernels.layers.signature import trace
-from .blocks import Array, Block, Blocks, Layout, Matrix, matmul, project, squares
-from .constants import Constant
+from .blocks import Array, Block, Blocks, Layout, Matrix, matmul, project
+from .constants import Constant, take
 from .landmarks import Landmarks
 from .nonlinearity import RandomFunctions
 from .state import Features
 from .tap_signs import TapSigns
+
+# Labels of the blocks of a map whose tail is split.
+HALVES = ("first half", "second half")
 
 
 @dataclass(frozen=True)
@@ -33,6 +38,13 @@ class Tail:
         """Number of random features."""
         return self.functions.w.shape[1]
 
+    @property
+    def halves(self) -> tuple[np.ndarray, np.ndarray]:
+        """Two sets of random features that are independent of one another: both of an
+        antithetic pair are in one."""
+        pair = np.arange(self.size) % -(-self.size // 2)
+        return np.flatnonzero(pair % 2 == 0), np.flatnonzero(pair % 2 == 1)
+
 
 class ActivationMap:
     r"""Features after an activation: a Nystrom head, and an unbiased tail.
@@ -44,7 +56,8 @@ class ActivationMap:
 
     whose products have the expectation k(x, x') exactly, while the tail's variance is
     that of what the landmarks do not explain. The NTK has the joint kernel theta k_dot
-    in place of k, and (g . psi) s in place of r.
+    in place of k, and (g . psi) s in place of r. With a tail the variances k(p, p, p)
+    are passed on beside the features, whose norms are only close to them.
 
     Args:
         activation: f.
@@ -62,6 +75,7 @@ class ActivationMap:
         psi_layout: Layout,
     ) -> None:
         self.activation, self.tail = activation, tail
+        self.gains, self.apart = (1.0, 1.0), False
         w = np.zeros((landmarks.phi.shape[1], 0)) if tail is None else tail.functions.w
         both = np.concatenate([landmarks.phi.T, w], axis=1)
         self.m = len(landmarks.phi)
@@ -76,37 +90,56 @@ class ActivationMap:
 
     def __call__(self, before: Features) -> Features:
         signature = trace(self.activation, before.signature)
-        p = squares(before.phi)
+        p = before.variance
+        known = None if self.tail is None else self.activation.variance(p)
         y = project(before.phi, self.phi_weights)
         c, t = y[..., : self.m], y[..., self.m :]
         q = self.q.like(p)
         if before.psi is None:
             phi = self._nngp(self.activation.value(p, q, c), t, p)
-            return Features(phi, None, 0.0, signature)
+            return Features(phi, None, 0.0, signature, known)
         k, k_dot = self.activation.value_and_derivative(p, q, c)
         theta = before.share * c
         if before.psi:
             theta = theta + project(before.psi, self.psi_weights)
         psi = self._ntk(theta * k_dot, before, t, p)
-        return Features(self._nngp(k, t, p), psi, 0.0, signature)
+        return Features(self._nngp(k, t, p), psi, 0.0, signature, known)
+
+    def shrunk(self, nngp: float, ntk: float) -> "ActivationMap":
+        """The same with the tails of the two kernels times numbers."""
+        return self._with(gains=(nngp, ntk))
+
+    def split(self) -> "ActivationMap":
+        """The same with the tails in blocks of their own, in two independent halves."""
+        return self._with(apart=True)
+
+    def _with(self, **changes: Any) -> "ActivationMap":
+        other = copy(self)
+        vars(other).update(changes)
+        return other
 
     def _nngp(self, k: Array, t: Array, p: Array) -> Blocks:
         head = matmul(k, self.nngp)
         if self.tail is None:
             return (Block(head),)
         r = self.tail.functions.value(t, p)
-        return self._joined(head, r - matmul(head, self.nngp_seen))
+        return self._joined(head, r - matmul(head, self.nngp_seen), self.gains[0])
 
     def _ntk(self, k: Array, before: Features, t: Array, p: Array) -> Blocks:
         head = matmul(k, self.ntk)
         if self.tail is None:
             return (Block(head),)
         s = self.tail.signs.project(before.all_psi) * self.tail.functions.slope(t, p)
-        return self._joined(head, s - matmul(head, self.ntk_seen))
+        return self._joined(head, s - matmul(head, self.ntk_seen), self.gains[1])
 
-    def _joined(self, head: Array, rest: Array) -> Blocks:
-        xp = array_namespace(head)
-        return (Block(xp.concat([head, rest * self.tail.size**-0.5], axis=-1)),)
+    def _joined(self, head: Array, rest: Array, gain: float) -> Blocks:
+        rest = rest * (gain * self.tail.size**-0.5)
+        if not self.apart:
+            return (Block(array_namespace(head).concat([head, rest], axis=-1)),)
+        first, second = self.tail.halves
+        parts = (take(rest, first), take(rest, second))
+        halves = (Block(a, label=n) for a, n in zip(parts, HALVES, strict=True))
+        return (Block(head), *halves)
 
 
 def _at_landmarks(landmarks: Landmarks, tail: Tail) -> tuple[np.ndarray, np.ndarray]:

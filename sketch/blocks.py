@@ -29,12 +29,14 @@ class Block:
         window: the patch that each pixel sees; None for the pixel alone.
         scale: a number, or an array scalar that is differentiated.
         gain: a factor for each pixel, ``[n, *S']``; None for 1.
+        label: which features of a map these are, for those who want to know later.
     """
 
     array: Array
     window: Window | None = None
     scale: Any = 1.0
     gain: Array | None = None
+    label: str | None = None
 
     @property
     def layout(self) -> tuple[int, int]:
@@ -67,7 +69,7 @@ class Block:
         """The same without window and gain, formed if need be."""
         if self.window is None and self.gain is None:
             return self
-        return Block(self.dense())
+        return Block(self.dense(), label=self.label)
 
     def squares(self) -> Array:
         """Squared norms, ``[n, *S', 1]``."""

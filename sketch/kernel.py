@@ -15,6 +15,7 @@ from .fitting import fit_maps
 from .layerwise import Layerwise
 from .methods import landmark_maker, oblivious_maker, polynomial_maker
 from .one_shot import OneShot
+from .shrinkage import hold_out, shrink_last
 
 Array = Any
 METHODS = ("hybrid", "nystrom", "random", "polysketch")
@@ -36,7 +37,8 @@ class SketchedKernel:
 
     * "hybrid": half of the features are Nystrom features with landmarks from a sample,
       jointly for both kernels, the other half are random features of what the landmarks
-      leave, which makes them unbiased in every layer.
+      leave, which makes them unbiased in every layer. Those of the last layer are then
+      shrunk to what sample inputs confirm, unless ``shrink`` is False.
     * "nystrom": landmarks only. Never more than the kernel of a layer, usually best for
       regression, but some of the diagonal is lost.
     * "random": orthogonal random features in antithetic pairs, with the low Hermite
@@ -58,6 +60,9 @@ class SketchedKernel:
         head_frac: fraction of landmarks in "hybrid"; None for 1/2 (images), 1
             (vectors).
         degree: of the series in "polysketch"; dim must be at least 4 degree.
+        shrink: whether "hybrid" weighs noise against bias in its last layer
+            (``sketch/shrinkage.py``), by a fifth of the sample, if that is at least ten
+            inputs; otherwise every layer is unbiased.
         sketch: made by ``fit``.
 
     Reference: Mairal 2016 (1605.06265) for layerwise Nystrom features; Bietti & Mairal
@@ -78,11 +83,12 @@ class SketchedKernel:
     seed: int = 0
     head_frac: float | None = None
     degree: int = 8
+    shrink: bool = True
     sketch: Layerwise | OneShot | None = field(default=None, repr=False, compare=False)
     shape: tuple[int, ...] | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        check_settings(self.dim, self.method, self.seed, self.head_frac)
+        check_settings(self.dim, self.method, self.seed, self.head_frac, self.shrink)
         if self.method == "polysketch":
             check_degree(self.dim, self.degree)
 
@@ -171,7 +177,11 @@ class SketchedKernel:
             make = polynomial_maker(self.dim, self.degree)
         else:
             make = oblivious_maker(self.dim)
+        held = x[:0]
+        if self.shrink and 0 < head < self.dim:
+            x, held = hold_out(x, self.seed)
         maps = fit_maps(self.net, x, make, self.dim, self.seed, most, 2 * head)
+        maps = shrink_last(self.net, held, maps, self.dim)
         return Layerwise(self.net, self.dim, maps)
 
     def _landmarks(self, vectors: bool) -> int:
@@ -181,7 +191,9 @@ class SketchedKernel:
         return round(fraction * self.dim)
 
 
-def check_settings(dim: Any, method: Any, seed: Any, head_frac: Any) -> None:
+def check_settings(
+    dim: Any, method: Any, seed: Any, head_frac: Any, shrink: Any = True
+) -> None:
     """ValueError or TypeError for arguments of ``SketchedKernel`` that are not fit."""
     for name, value, least in (("dim", dim, 4), ("seed", seed, 0)):
         if not isinstance(value, int) or isinstance(value, bool) or value < least:
@@ -192,6 +204,8 @@ def check_settings(dim: Any, method: Any, seed: Any, head_frac: Any) -> None:
         raise ValueError(
             f"SketchedKernel: method is {method!r}, expected one of {METHODS}"
         )
+    if not isinstance(shrink, bool):
+        raise TypeError(f"SketchedKernel: shrink is {shrink!r}, expected True or False")
     if head_frac is None:
         return
     if method != "hybrid" or isinstance(head_frac, (bool, str)):

@@ -1,6 +1,7 @@
 """Features of a product of branches: sketches of tensor products."""
 
 from functools import reduce
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -47,14 +48,17 @@ class ProductMap:
         signature = trace(self.layer, tuple(b.signature for b in branches))
         phi = [b.phi for b in branches]
         out = (Block(_sketch(phi, self.phi)),)
+        known = None
+        if any(b.known is not None for b in branches):
+            known = prod(b.variance for b in branches)
         if branches[0].psi is None:
-            return Features(out, None, 0.0, signature)
+            return Features(out, None, 0.0, signature, known)
         psi = []
         for i, signs in self.psi:
             mixed = [*phi[:i], branches[i].all_psi, *phi[i + 1 :]]
             psi.append(_sketch(mixed, signs))
         joined = (Block(array_namespace(*psi).concat(psi, axis=-1)),) if psi else ()
-        return Features(out, joined, 0.0, signature)
+        return Features(out, joined, 0.0, signature, known)
 
 
 def _signs(rng: np.random.Generator, layouts: list[Layout], m: int) -> list[TapSigns]:

@@ -15,7 +15,7 @@ from ..kernels.layers import (
     LayerNorm,
 )
 from ..kernels.layers.signature import LayerError, concat_axis, norm_axes, trace
-from .blocks import Block, Blocks, scaled, squares
+from .blocks import Array, Block, Blocks, scaled, times
 from .blocks import gained as with_gain
 from .state import Features, constant
 from .walk import carry
@@ -36,7 +36,10 @@ def _(layer: Conv, state: Features) -> Features:
         block = block.plain()
         return replace(block, window=window, scale=block.scale * window.taps**-0.5)
 
-    mixed = state.map(patches, trace(layer, state.signature))
+    known = state.known
+    if known is not None:
+        known = window.sums(known) / window.taps
+    mixed = state.map(patches, trace(layer, state.signature), known)
     return _weighted(layer, state, mixed, state.signature.channels * window.taps)
 
 
@@ -52,19 +55,28 @@ def _weighted(
 
     bias = () if layer.b_std is None else ones(layer.b_std)
     phi = scaled(mixed.phi, layer.W_std) + bias
+    known = mixed.known
+    if known is not None:
+        known = _squared(known, layer.W_std)
+        if bias:
+            known = known + bias[0].squares()
     if mixed.psi is None:
-        return replace(mixed, phi=phi, signature=signature)
+        return replace(mixed, phi=phi, signature=signature, known=known)
     psi = scaled(mixed.all_psi, layer.W_std)
     if layer.parameterization == "standard":
         psi = psi + scaled(mixed.phi, fan_in**0.5) + (ones(1.0) if bias else ())
-        return Features(phi, psi, 0.0, signature)
-    return Features(phi, psi, 1.0, signature)
+        return Features(phi, psi, 0.0, signature, known)
+    return Features(phi, psi, 1.0, signature, known)
+
+
+def _squared(variance: Array, std: Any) -> Array:
+    return times(times(variance, std), std)
 
 
 @carry.register
 def _(layer: LayerNorm, state: Features) -> Features:
     axes = tuple(a + 1 for a in norm_axes(layer, len(state.signature.spatial)))
-    v = squares(state.phi)[..., 0]
+    v = state.variance[..., 0]
     xp = array_namespace(v)
     mean = xp.mean(v, axis=axes, keepdims=True) if axes else v
     gain = xp.broadcast_to((mean + layer.eps) ** -0.5, v.shape)
@@ -73,6 +85,7 @@ def _(layer: LayerNorm, state: Features) -> Features:
         phi=with_gain(state.phi, gain),
         psi=None if state.psi is None else with_gain(state.psi, gain),
         signature=trace(layer, state.signature),
+        known=None if state.known is None else (gain * gain * v)[..., None],
     )
 
 
@@ -104,7 +117,15 @@ def _(layer: FanInConcat, state: tuple[Features, ...]) -> Features:
     psi = None
     if state[0].psi is not None:
         psi = _stacked([s.all_psi for s in state], axis, sizes)
-    return Features(phi, psi, 0.0, trace(layer, tuple(signatures)))
+    known = None
+    if _anything_known(state):
+        variances = [s.variance for s in state]
+        known = array_namespace(*variances).concat(variances, axis=axis + 1)
+    return Features(phi, psi, 0.0, trace(layer, tuple(signatures)), known)
+
+
+def _anything_known(state: tuple[Features, ...]) -> bool:
+    return any(s.known is not None for s in state)
 
 
 def _side_by_side(
@@ -118,12 +139,15 @@ def _side_by_side(
         return sum(each, ())
 
     phi = join([s.phi for s in state])
+    known = None
+    if _anything_known(state):
+        known = sum(w * s.variance for w, s in zip(weights, state, strict=True))
     if state[0].psi is None:
-        return Features(phi, None, 0.0, signature)
+        return Features(phi, None, 0.0, signature, known)
     if len({s.share for s in state}) == 1:
         psi = join([s.psi for s in state])
-        return Features(phi, psi, state[0].share, signature)
-    return Features(phi, join([s.all_psi for s in state]), 0.0, signature)
+        return Features(phi, psi, state[0].share, signature, known)
+    return Features(phi, join([s.all_psi for s in state]), 0.0, signature, known)
 
 
 def _stacked(parts: list[Blocks], axis: int, sizes: list[int]) -> Blocks:
@@ -132,12 +156,13 @@ def _stacked(parts: list[Blocks], axis: int, sizes: list[int]) -> Blocks:
     out = []
     for i, blocks in enumerate(parts):
         for block in blocks:
-            x = block.dense()
+            plain = block.plain()
+            x = plain.array
             xp = array_namespace(x)
             index = [slice(None)] * x.ndim
             index[axis + 1] = slice(0, 1)
             blank = xp.zeros_like(x[tuple(index)])
             before, after = sum(sizes[:i]), sum(sizes[i + 1 :])
             pieces = [*[blank] * before, x, *[blank] * after]
-            out.append(Block(xp.concat(pieces, axis=axis + 1)))
+            out.append(replace(plain, array=xp.concat(pieces, axis=axis + 1)))
     return tuple(out)

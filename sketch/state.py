@@ -6,7 +6,7 @@ from typing import Any
 from array_api_compat import array_namespace
 
 from ..kernels.layers.signature import Signature, input_signature
-from .blocks import Block, Blocks, scaled
+from .blocks import Block, Blocks, scaled, squares
 
 Array = Any
 
@@ -27,23 +27,34 @@ class Features:
         psi: further features of the NTK; () for none, None if it is not wanted.
         share: how much of the NNGP is in the NTK.
         signature: shape and distribution of the signal.
+        known: the variances K[p, p](x, x), ``[n, *S, 1]``, where a map knows them
+            better than its features do; None for the squared norms of phi.
     """
 
     phi: Blocks
     psi: Blocks | None
     share: float
     signature: Signature
+    known: Array | None = None
+
+    @property
+    def variance(self) -> Array:
+        """K[p, p](x, x), ``[n, *S, 1]``."""
+        return squares(self.phi) if self.known is None else self.known
 
     @property
     def all_psi(self) -> Blocks:
         """All features of the NTK."""
         return self.psi + (scaled(self.phi, self.share**0.5) if self.share else ())
 
-    def map(self, linear: Any, signature: Signature) -> "Features":
-        """A linear map of the spatial axes, applied to every block."""
+    def map(
+        self, linear: Any, signature: Signature, known: Array | None = None
+    ) -> "Features":
+        """A linear map of the spatial axes, applied to every block; ``known`` are the
+        variances after it."""
         psi = None if self.psi is None else tuple(map(linear, self.psi))
         phi = tuple(map(linear, self.phi))
-        return replace(self, phi=phi, psi=psi, signature=signature)
+        return replace(self, phi=phi, psi=psi, signature=signature, known=known)
 
 
 def inputs(x: Array, want_ntk: bool) -> Features:

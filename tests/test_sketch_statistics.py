@@ -45,7 +45,7 @@ def z_scores(net, x, exact, **settings):
 
 
 SETTINGS = {
-    "hybrid": {"dim": 12, "head_frac": 0.34},
+    "hybrid": {"dim": 12, "head_frac": 0.34, "shrink": False},
     "random": {"dim": 9, "method": "random"},
     "random-degree-1": {"dim": 24, "method": "random"},
     "random-degree-2": {"dim": 60, "method": "random"},
