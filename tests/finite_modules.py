@@ -373,3 +373,46 @@ class CastWeights(nn.Module):
     def forward(self, x):
         h = F.linear(x.float(), self.w.float()) * self.s.to(torch.float32)
         return torch.tanh(h).to(x.dtype) @ self.v.double()
+
+
+@module(
+    real(2, 2, 5),
+    **{"c + d": "convolution", "w + b": "product", "v + e": "product"},
+)
+class AddedBiases(nn.Module):
+    """Biases that are added to a product, subtracted from it or scaled."""
+
+    def __init__(self):
+        super().__init__()
+        self.c, self.d = (
+            nn.Parameter(torch.randn(3, 2, 2)),
+            nn.Parameter(torch.randn(3)),
+        )
+        self.w, self.b = nn.Parameter(torch.randn(12, 4)), nn.Parameter(torch.randn(4))
+        self.v, self.e = nn.Parameter(torch.randn(2, 4)), nn.Parameter(torch.randn(2))
+
+    def forward(self, x):
+        h = F.conv1d(x.flatten(0, 1), self.c) + self.d[:, None]
+        h = torch.tanh(h).unflatten(0, (-1, 2)).sum(1).flatten(1)
+        h = torch.tanh(0.5 * self.b + h @ self.w)
+        return F.linear(h, self.v * 2) - 3 * self.e
+
+
+@module(real(6), w="product", b="jacobian", v="product", c="jacobian", d="jacobian")
+class BiasesOnTheirOwn(nn.Module):
+    """Sums whose product is read elsewhere, whose bias has more axes or is tied."""
+
+    def __init__(self):
+        super().__init__()
+        self.w, self.b = nn.Parameter(torch.randn(6, 3)), nn.Parameter(torch.randn(3))
+        self.v, self.c = (
+            nn.Parameter(torch.randn(2, 3)),
+            nn.Parameter(torch.randn(3, 2)),
+        )
+        self.d = nn.Parameter(torch.randn(2))
+
+    def forward(self, x):
+        y = x @ self.w
+        y = torch.tanh(y + self.b) * y
+        z = F.linear(y[:, None].expand(-1, 3, -1), self.v) + self.c
+        return torch.tanh(z).sum(1) * self.d + self.d

@@ -230,6 +230,28 @@ def test_several_inputs_and_outputs():
     assert_close(named["sum"], got["sum"])
 
 
+def test_a_bias_is_apart_where_its_product_is_an_output_too():
+    def f(p, x):
+        y = x @ p["w"]
+        return y, y + p["b"]
+
+    params = {"w": torch.ones(3, 2).double(), "b": torch.ones(2).double()}
+    x = torch.randn(3, 3).double()
+    product, sums = EmpiricalKernel(f, params, method="structured")(x)
+    assert_close(product, x @ x.T)
+    assert_close(sums, x @ x.T + 1)
+
+
+def test_small_modules_do_not_take_vector_products():
+    """Fewer operations, but one pass in Python for every sample of x2."""
+    net = nn.Sequential(nn.Linear(3, 2), nn.Tanh(), nn.Linear(2, 20))
+    found = EmpiricalKernel(net, trace_axes=()).explain(torch.ones(8, 3))
+    assert found.operations["ntk_vp"] < found.operations["structured"]
+    assert found.method == "structured"
+    wide = EmpiricalKernel(nn.Linear(64, 20000), trace_axes=())
+    assert wide.explain(torch.ones(1, 64)).method == "ntk_vp"
+
+
 def test_batch_norm_in_training_needs_the_whole_batch():
     net = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 2)).double()
     x = torch.randn(4, 3).double()

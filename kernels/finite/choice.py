@@ -38,6 +38,8 @@ class Model:
         live: elements of the largest intermediate results of one sample.
         itemsize: bytes of an element.
         rows_cost: as for ``cost.cheapest``.
+        start: operations that take as long as starting the passes of NTK-vector
+            products, which are made for every sample of x2.
         forward_mode: whether Jacobian-vector products exist (``custom_vjp`` and flash
             attention have none).
     """
@@ -46,6 +48,7 @@ class Model:
     live: int
     itemsize: int
     rows_cost: float = 1.0
+    start: int = 0
     forward_mode: bool = True
 
     def operations(self, rows: Rows, symmetric: bool) -> dict[str, int]:
@@ -80,10 +83,12 @@ class Model:
         return cost(order, layer.sizes, rows).operations
 
     def method(self, rows: Rows, symmetric: bool) -> str:
-        """The method with the fewest operations."""
+        """The method with the fewest operations, those of starting it included."""
         counts = self.operations(rows, symmetric)
         # The Jacobian never wins: structured derivatives contain it as one order.
         counts.pop("jacobian")
+        if "ntk_vp" in counts:
+            counts["ntk_vp"] += self.start * rows.m
         return min(counts, key=lambda name: counts[name])
 
     def bytes(self, method: str, rows: Rows) -> int:

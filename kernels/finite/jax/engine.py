@@ -218,7 +218,7 @@ class Engine:
             fits = forward_mode(programs[0].closed.jaxpr)
             self._models[key] = (
                 programs[0],
-                Model(layers, live, itemsize, LOOPS.rows_cost, fits),
+                Model(layers, live, itemsize, LOOPS.rows_cost, 0, fits),
             )
         return self._models[key]
 
