@@ -1,4 +1,4 @@
-r"""What one tile of planes goes through, in Triton: products with 0/1 matrices.
+r"""What one tile of planes goes through, in Triton: neighbours and windows.
 
 A tile is ``[R, C]``. Its rows are groups of N pixels of the height, its columns groups
 of the width, one group for every pair of images; rows and columns that are left over
@@ -6,58 +6,24 @@ are zero. Planes are packed: the tile of displacement d, 0 <= d < N per axis, ho
 covariance of pixel p of the first image and of p' = (p + d) mod N of the second, which
 is the plane d for p < N - d and the plane d - N beyond this seam.
 
-A box, a pool and the adjoints of both act on rows and columns alone, as ``A P B`` with
-matrices of zeros and ones that depend on d. Tensor cores multiply numbers of 11 bits,
-so P is cut in two parts; the sums of the leading parts are exact, and the result is
-that of float32 additions, whatever the position of a pixel in the tile.
+Boxes and pools read a tile at other places than it was computed at: it goes through a
+buffer, and these functions say which rows (or columns) are read, and which count.
+Sums are float additions in the order of the offsets, wherever a pixel is, so that equal
+patches of images have equal bits.
 """
 
 import triton
 import triton.language as tl
 
 __all__ = [
-    "box_matrix",
-    "from_left",
-    "from_right",
+    "covering",
     "inverse_root",
     "needed",
+    "neighbour",
     "partner",
     "pixels_under",
-    "pool_matrix",
+    "window_pixel",
 ]
-
-
-@triton.jit
-def leading(x):
-    """x rounded to the 11 bits that a tensor core reads of a float32."""
-    bits = x.to(tl.int32, bitcast=True) + 4096
-    return (bits & -8192).to(tl.float32, bitcast=True)
-
-
-@triton.jit
-def from_left(A, P):
-    """A P for a matrix A of zeros and ones."""
-    if P.dtype == tl.float64:
-        product = tl.dot(A, P, input_precision="ieee", out_dtype=tl.float64)
-    else:
-        high = leading(P)
-        low = leading(P - high)
-        product = tl.dot(A, low, input_precision="tf32")
-        product += tl.dot(A, high, input_precision="tf32")
-    return product
-
-
-@triton.jit
-def from_right(P, B):
-    """P B for a matrix B of zeros and ones."""
-    if P.dtype == tl.float64:
-        product = tl.dot(P, B, input_precision="ieee", out_dtype=tl.float64)
-    else:
-        high = leading(P)
-        low = leading(P - high)
-        product = tl.dot(low, B, input_precision="tf32")
-        product += tl.dot(high, B, input_precision="tf32")
-    return product
 
 
 @triton.jit
@@ -68,41 +34,30 @@ def partner(p, d, N: tl.constexpr):
 
 
 @triton.jit
-def box_matrix(
-    d,
-    N: tl.constexpr,
-    GROUPS: tl.constexpr,
-    SIZE: tl.constexpr,
-    BEFORE: tl.constexpr,
-    AFTER: tl.constexpr,
-    WRAP: tl.constexpr,
-    TYPE: tl.constexpr,
-):
-    """``[SIZE, SIZE]``, whether pixel q (column) counts in the box of pixel p (row).
+def neighbour(p, o: tl.constexpr, d, N: tl.constexpr, WRAP: tl.constexpr):
+    """How far the pixel p + o is in the tile, and whether p and p' can both move by o.
 
-    p and p' move by the same offset, which must not cross the seam unless the image
-    wraps around. With BEFORE and AFTER exchanged it is the transpose.
+    They cannot cross the seam, which is the edge of the second image, unless the image
+    wraps around.
     """
-    r = tl.arange(0, SIZE)
-    group, pixel = r // N, r % N
-    p, q = pixel[:, None], pixel[None, :]
+    q = p + o
     if WRAP:
-        near = (q - p + (N + BEFORE)) % N <= BEFORE + AFTER
+        step = tl.where(q < 0, o + N, tl.where(q >= N, o - N, o))
+        inside = (q >= -N) & (q < 2 * N)
     else:
-        near = (q - p >= -BEFORE) & (q - p <= AFTER)
-        near = near & ((p + d < N) == (q + d < N))
-    near = near & (group[:, None] == group[None, :]) & (group < GROUPS)[:, None]
-    return near.to(TYPE)
+        step = q - p
+        inside = (q >= 0) & (q < N) & ((p + d < N) == (q + d < N))
+    return step, inside
 
 
 @triton.jit
 def _under(
     e,
     P,
+    EXIT: tl.constexpr,
     WINDOW: tl.constexpr,
     STRIDE: tl.constexpr,
     BEFORE: tl.constexpr,
-    EXIT: tl.constexpr,
     CIRCULAR: tl.constexpr,
 ):
     """Whether pixel e of EXIT pixels lies in the window of pooled pixel P."""
@@ -113,34 +68,65 @@ def _under(
 
 
 @triton.jit
-def pool_matrix(
-    group_out,
+def window_pixel(
     P,
-    group_in,
-    q,
+    o,
     D,
     d,
     M: tl.constexpr,
     N: tl.constexpr,
-    GROUPS: tl.constexpr,
     FIRST: tl.constexpr,
     EXIT: tl.constexpr,
     WINDOW: tl.constexpr,
     STRIDE: tl.constexpr,
     BEFORE: tl.constexpr,
     CIRCULAR: tl.constexpr,
-    TYPE: tl.constexpr,
 ):
-    """Whether the pixels (q, q') of tile d count in the pooled pixels (P, P') of D.
+    """Pixel number o in the window of pooled pixel P, and whether it counts.
 
-    The shape is that of ``P`` and ``q`` broadcast. FIRST: the pixel that is number 0 of
-    the EXIT pixels that are pooled, as unpadded convolutions leave off some.
+    The pixels (q, q') of tile d count in the pooled pixels (P, P') of tile D if both
+    lie in the windows. FIRST: the pixel that is number 0 of the EXIT pixels that are
+    pooled, as unpadded convolutions leave off some. Pooled images have M pixels.
     """
-    inside = _under(q - FIRST, P, WINDOW, STRIDE, BEFORE, EXIT, CIRCULAR)
+    e = P * STRIDE - BEFORE + o
+    if CIRCULAR:
+        e = (e % EXIT + EXIT) % EXIT
+    inside = (e >= 0) & (e < EXIT)
+    e = tl.where(inside, e, 0)
+    other = partner(e + FIRST, d, N) - FIRST
+    moved = partner(P, D, M)
+    inside &= _under(other, moved, EXIT, WINDOW, STRIDE, BEFORE, CIRCULAR)
+    return e + FIRST, inside
+
+
+@triton.jit
+def covering(
+    q,
+    o,
+    D,
+    d,
+    M: tl.constexpr,
+    N: tl.constexpr,
+    FIRST: tl.constexpr,
+    EXIT: tl.constexpr,
+    WINDOW: tl.constexpr,
+    STRIDE: tl.constexpr,
+    BEFORE: tl.constexpr,
+    CIRCULAR: tl.constexpr,
+):
+    """Number o of the pooled pixels that q may count in, and whether it does."""
+    e = q - FIRST
     other = partner(q, d, N) - FIRST
-    inside &= _under(other, partner(P, D, M), WINDOW, STRIDE, BEFORE, EXIT, CIRCULAR)
-    inside &= (group_out == group_in) & (group_out < GROUPS)
-    return inside.to(TYPE)
+    if CIRCULAR:
+        P = q * 0 + o
+    else:
+        P = (e + BEFORE) // STRIDE - o
+    inside = (P >= 0) & (P < M)
+    P = tl.where(inside, P, 0)
+    moved = partner(P, D, M)
+    inside &= _under(e, P, EXIT, WINDOW, STRIDE, BEFORE, CIRCULAR)
+    inside &= _under(other, moved, EXIT, WINDOW, STRIDE, BEFORE, CIRCULAR)
+    return P, inside
 
 
 @triton.jit

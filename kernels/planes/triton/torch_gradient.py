@@ -90,7 +90,7 @@ def _part(
         else:
             entry = [bar.new_zeros((n, n_blocks, one[0][0].numel())) for _ in range(2)]
         launch(
-            spec, "backward", n, n_blocks, *given, *table_arguments(planes, s, found),
+            spec, "backward", n, n_blocks, bar, *given, *table_arguments(planes, s, found),
             bar, *entry, *maps,
         )  # fmt: skip
         for side, which in zip(bars, pairs, strict=True):

@@ -188,7 +188,9 @@ class _Block:
         )
         for double, first, second in self.shares():
             planes = self.one.kernel.planes(double)
-            found = run(planes, self.one.side(double), self.two.side(double), first, second)
+            found = run(
+                planes, self.one.side(double), self.two.side(double), first, second
+            )
             at = first.long() - self.rows.start, second.long() - self.cols.start
             sums[:, *at] = found.T * self.one.kernel.scale
         if self.same:
@@ -238,7 +240,9 @@ class _Block:
         leaves = [x for x in (value.k, value.t, value.v1, value.v2) if x is not None]
         with torch.enable_grad():
             value = value.map(lambda x: x.detach().requires_grad_())
-            leaves = [x for x in (value.k, value.t, value.v1, value.v2) if x is not None]
+            leaves = [
+                x for x in (value.k, value.t, value.v1, value.v2) if x is not None
+            ]
             found = run_head(self.one.kernel.program.head, value)
             total = (found.k * nngp).sum()
             if found.t is not None:

@@ -13,7 +13,7 @@ import torch
 
 from ..program import Program
 from .stage_module import kernels as compiled
-from .stage_source import StageKernel, map_pixels
+from .stage_source import ARGUMENTS, StageKernel, map_pixels
 from .stage_tables import Axis, row_blocks, stage_axes
 
 Tensor = torch.Tensor
@@ -214,6 +214,7 @@ def states(
             "forward",
             len(first),
             n_blocks,
+            one[0],
             *given,
             *table_arguments(planes, s, found),
             target,
@@ -235,14 +236,24 @@ def table_arguments(planes: Planes, s: int, found: list[Tensor]) -> list[Any]:
 
 
 def launch(
-    spec: StageKernel, kernel: str, pairs: int, blocks: int, *arguments: Any
+    spec: StageKernel, kernel: str, pairs: int, blocks: int, like: Tensor, *rest: Any
 ) -> None:
-    """Start a kernel on groups of pairs and blocks of rows."""
+    """Start a kernel on groups of pairs and blocks of rows.
+
+    Args:
+        like: a tensor with the dtype and the device of the buffers.
+        rest: the arguments of the kernel, ``scratch`` left out.
+    """
     grid = (-(-pairs // spec.tile.pairs), blocks)
+    scratch = like.new_empty(
+        grid[0] * grid[1] * spec.buffers * spec.tile.entries, dtype=like.dtype
+    )
+    at = ARGUMENTS[kernel].split().index("scratch")
+    arguments = (*rest[:at], scratch, *rest[at:])
     compiled(spec)[kernel][grid](*arguments, **options(spec))
 
 
 def options(spec: StageKernel) -> dict[str, int]:
     """What the kernels of a stage are compiled with."""
-    high, wide = spec.tile.size
-    return {"num_warps": max(1, high * wide // WARP_ENTRIES), "num_stages": 1}
+    warps = max(1, spec.tile.entries // WARP_ENTRIES)
+    return {"num_warps": warps, "num_stages": 1}

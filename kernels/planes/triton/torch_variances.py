@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import torch
 
-from ..program import Activate, Add, Affine, Box, Normalize, Op, Push, Stage, Swap
+from ..program import Activate, Add, Affine, Box, Normalize, Push, Stage, Swap
 from .stage_source import StageKernel, map_pixels, regions
 from .torch_gradient import Bars, pull_back
 from .torch_planes import Planes, Side, launch, run
@@ -41,7 +41,7 @@ def _entry(planes: Planes, s: int, side: Side) -> Tensor:
 def _record(spec: StageKernel, entry: Tensor, maps: Tensor) -> None:
     """Write the variances of one stage."""
     alone = replace(spec, want_t=False, flags=(False,) * len(spec.flags))
-    launch(alone, "record", len(entry), 1, entry, maps, maps.shape[1], len(entry))
+    launch(alone, "record", len(entry), 1, maps, entry, maps, maps.shape[1], len(entry))
 
 
 def pull_back_variances(planes: Planes, side: Side, bars: Bars) -> None:
