@@ -45,7 +45,7 @@ def run(arguments: Namespace) -> int:
             "triton-compile needs triton; write pip install 'tangency[triton]'"
         ) from None
     # Each of these registers its configurations.
-    from . import dense  # noqa: F401
+    from . import dense, planes  # noqa: F401
     from .compiling import ARCHITECTURES, compiled
     from .registry import select
 

@@ -5,6 +5,7 @@ import triton
 import triton.language as tl
 
 from .dense_ops import forward_values
+from .elementary import inverse_std
 
 # Variance of a zero row, which is computed as one at a right angle to every other.
 TINY = tl.constexpr(1e-30)
@@ -47,23 +48,36 @@ def _products(
 
 
 @triton.jit
-def _one_distance(x1, x2, row, column, r1, r2, d, BD: tl.constexpr):
-    """|x1 r1 - x2 r2|^2 / 2 of one pair of rows, in float64."""
+def _one_distance(x1, x2, row, column, d, BD: tl.constexpr):
+    """|x1 / |x1| - x2 / |x2||^2 / 2 of one pair of rows, in float64."""
     k = tl.arange(0, BD)
+    at1, at2 = x1 + row.to(tl.int64) * d + k, x2 + column.to(tl.int64) * d + k
+    squares1, squares2 = tl.zeros((BD,), tl.float64), tl.zeros((BD,), tl.float64)
+    for start in range(0, d, BD):
+        a = tl.load(at1 + start, start + k < d, 0.0).to(tl.float64)
+        b = tl.load(at2 + start, start + k < d, 0.0).to(tl.float64)
+        squares1 += a * a
+        squares2 += b * b
+    r1, r2 = 1.0 / tl.sqrt(tl.sum(squares1, 0)), 1.0 / tl.sqrt(tl.sum(squares2, 0))
     total = tl.zeros((BD,), tl.float64)
     for start in range(0, d, BD):
-        inside = start + k < d
-        a = tl.load(x1 + row.to(tl.int64) * d + start + k, inside, 0.0)
-        b = tl.load(x2 + column.to(tl.int64) * d + start + k, inside, 0.0)
-        gap = a.to(tl.float64) * r1 - b.to(tl.float64) * r2
-        total += gap * gap
+        a = tl.load(at1 + start, start + k < d, 0.0).to(tl.float64)
+        b = tl.load(at2 + start, start + k < d, 0.0).to(tl.float64)
+        total += (a * r1 - b * r2) * (a * r1 - b * r2)
     return 0.5 * tl.sum(total, 0)
 
 
 @triton.jit
-def _all_distances(x1, x2, i, j, r1, r2, n, m, d, BM: tl.constexpr, BN: tl.constexpr):
-    """|x1 r1 - x2 r2|^2 / 2 of all pairs of a tile, in float64."""
+def _all_distances(x1, x2, i, j, n, m, d, BM: tl.constexpr, BN: tl.constexpr):
+    """|x1 / |x1| - x2 / |x2||^2 / 2 of all pairs of a tile, in float64."""
     at1, at2 = x1 + i.to(tl.int64) * d, x2 + j.to(tl.int64) * d
+    squares1, squares2 = tl.zeros((BM,), tl.float64), tl.zeros((BN,), tl.float64)
+    for k in range(0, d):
+        a = tl.load(at1 + k, i < n, 0.0).to(tl.float64)
+        b = tl.load(at2 + k, j < m, 0.0).to(tl.float64)
+        squares1 += a * a
+        squares2 += b * b
+    r1, r2 = inverse_std(squares1), inverse_std(squares2)
     total = tl.zeros((BM, BN), tl.float64)
     for k in range(0, d):
         a = tl.load(at1 + k, i < n, 0.0).to(tl.float64) * r1
@@ -75,26 +89,21 @@ def _all_distances(x1, x2, i, j, r1, r2, n, m, d, BM: tl.constexpr, BN: tl.const
 
 @triton.jit
 def _accurate(
-    e, near, x1, x2, i, j, r1, r2, n, m, d, BM: tl.constexpr, BN: tl.constexpr,
-    BD: tl.constexpr,
-):  # fmt: skip
+    e, near, x1, x2, i, j, n, m, d, BM: tl.constexpr, BN: tl.constexpr, BD: tl.constexpr
+):
     """e of a tile; where ``near``, from the distance of the rows, as the difference
     1 - correlation has too few digits left."""
     count = tl.sum(tl.sum(near.to(tl.int32), 1), 0)
     if count > FEW:
-        distances = _all_distances(x1, x2, i, j, r1, r2, n, m, d, BM, BN)
+        distances = _all_distances(x1, x2, i, j, n, m, d, BM, BN)
         e = tl.where(near, distances.to(e.dtype), e)
     elif count > 0:
-        rows, columns = tl.arange(0, BM), tl.arange(0, BN)
-        places = rows[:, None] * BN + columns[None, :]
+        places = tl.arange(0, BM)[:, None] * BN + tl.arange(0, BN)[None, :]
         # The last place first.
         place = tl.max(tl.max(tl.where(near, places, -1), 1), 0)
         for _ in range(count):
-            row, column = place // BN, place % BN
-            own1 = tl.sum(tl.where(rows == row, r1, 0.0), 0)
-            own2 = tl.sum(tl.where(columns == column, r2, 0.0), 0)
-            first, second = tl.min(i, 0) + row, tl.min(j, 0) + column
-            distance = _one_distance(x1, x2, first, second, own1, own2, d, BD)
+            row, column = tl.min(i, 0) + place // BN, tl.min(j, 0) + place % BN
+            distance = _one_distance(x1, x2, row, column, d, BD)
             e = tl.where(places == place, distance.to(e.dtype), e)
             left = tl.where(near & (places < place), places, -1)
             place = tl.max(tl.max(left, 1), 0)
@@ -124,7 +133,7 @@ def _defects(
         apart = (i + shift)[:, None] != j[None, :]
         e = tl.where(apart, e, 0.0)
         near = near & apart
-    e = _accurate(e, near, x1, x2, i, j, r1, r2, n, m, d, BM, BN, BD)
+    e = _accurate(e, near, x1, x2, i, j, n, m, d, BM, BN, BD)
     return e, squares1, squares2, A1, A2
 
 
