@@ -15,8 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.linalg import solve_triangular
-from scipy.sparse.linalg import LinearOperator, eigsh, onenormest
+from scipy.linalg import eigvalsh, solve_triangular
+from scipy.sparse.linalg import (
+    ArpackNoConvergence,
+    LinearOperator,
+    eigsh,
+    onenormest,
+)
 
 from ..kernels.matrix.progress import progress_bar
 from .cholesky import lower_factor, with_jitter
@@ -233,8 +238,15 @@ def _triangular(lower: np.ndarray, b: np.ndarray, trans: int = 0) -> np.ndarray:
 
 
 def _smallest(k: Any) -> float:
+    """About the smallest eigenvalue; NaN if it was not found."""
+    if len(k) <= PIECE:
+        whole = np.asarray(k, dtype=np.float64)
+        return float(eigvalsh(whole, subset_by_index=[0, 0])[0])
     operator = LinearOperator(
         (len(k), len(k)), matvec=lambda v: k @ v, matmat=lambda v: k @ v, dtype=float
     )
     start = np.ones(len(k))
-    return float(eigsh(operator, 1, which="SA", v0=start, tol=1e-3)[0][0])
+    try:
+        return float(eigsh(operator, 1, which="SA", v0=start, tol=1e-3)[0][0])
+    except ArpackNoConvergence:
+        return float("nan")

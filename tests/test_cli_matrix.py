@@ -79,6 +79,9 @@ def test_bad_options_are_named(made, capsys):
     wrong = ["solve", "k.tiles", "--get", "ntk", "--y", "y.npy", "--ridge"]
     assert "--ridge is 'much'" in failing(capsys, *wrong, "much")
     assert "ridge is -1.0" in failing(capsys, *wrong, "-1")
+    np.save("short.npy", np.ones((5, 2)))
+    short = ["solve", "k.tiles", "--get", "ntk", "--y", "short.npy"]
+    assert "y has shape (5, 2), expected [21]" in failing(capsys, *short)
     assert "holds no tile store" in failing(capsys, "resume", "nothing")
     another = ["--network", "dense(1)", "--x", "x.npy", "--out", "k.tiles"]
     assert "is of another matrix" in failing(capsys, *another)

@@ -328,6 +328,42 @@ def test_nan_in_a_tile_is_named_and_not_written(path):
     assert tg.open_matrix(path).missing == [(1, 1)]
 
 
+def test_kernels_whose_dtype_changes_are_refused_and_nothing_is_lost(path):
+    def kernel(x1, x2=None, get="ntk"):
+        k = x1 @ (x1 if x2 is None else x2).T
+        return k.astype(np.float32) if len(k) > 2 else k
+
+    with pytest.raises(TypeError, match="tile ntk-0-0 .* dtype .* may not change"):
+        tg.compute(kernel, inputs(8), tile=4, path=path)
+    assert len(tg.open_matrix(path).missing) == 3
+
+    def mixed(x1, x2=None, get=BOTH):
+        k = KERNEL(x1, x2, BOTH)
+        return tg.Kernels(k.nngp, k.ntk.astype(np.float32))
+
+    with pytest.raises(TypeError, match="have dtypes .*, expected one"):
+        tg.compute(mixed, inputs(8), get=BOTH, path=path.with_name("other"))
+
+
+def test_rows_of_another_dtype_do_not_extend_a_store(copied):
+    lazy = tg.open_matrix(copied, "ntk")
+    with pytest.raises(ValueError, match="dtype float32, expected .* float64"):
+        lazy.extend(inputs(2, dtype=np.float32))
+    assert tg.open_matrix(copied, "ntk").shape == (23, 23)
+
+
+def test_a_symmetric_store_is_not_used_for_two_sets_nor_one_of_two_for_one(path):
+    tg.compute(KERNEL, inputs(6), tile=3, path=path)
+    with pytest.raises(tg.StoreMismatchError, match="symmetric .* is False, not True"):
+        tg.compute(KERNEL, inputs(6), inputs(6, 1), path=path)
+    other = path.with_name("other")
+    between = tg.compute(KERNEL, inputs(6), inputs(6, 1), tile=3, path=other)
+    with pytest.raises(ValueError, match="k is not symmetric"):
+        tg.choose_ridge(between, np.ones(6))
+    with pytest.raises(ValueError, match="between two sets of inputs"):
+        tg.solve(between, np.ones(6))
+
+
 def test_published_kernels_are_read(tmp_path):
     k = KERNEL(inputs(11))
     edges = [0, 4, 8, 11]

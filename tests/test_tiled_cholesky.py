@@ -75,11 +75,16 @@ def test_jitter_is_reported_and_a_matrix_that_is_no_kernel_refused(tmp_path):
     with pytest.warns(tg.JitterWarning, match="singular to rounding"):
         tiled = factorise_tiled(x @ x.T, 0.0, memory(12, 5), scratch=tmp_path)
     assert tiled.jitter > 0
-    wrong = positive(12) - 3 * np.eye(12)
-    with pytest.raises(
-        tg.NotPositiveDefiniteError, match="smallest eigenvalue is about"
-    ):
-        factorise_tiled(wrong, 0.0, memory(12, 5), scratch=tmp_path)
+    # Both of the ways to find the eigenvalue that the message names, and one row.
+    for n in (1, 12, 300):
+        wrong = positive(n) - 3 * np.eye(n)
+        lowest = np.linalg.eigvalsh(wrong)[0]
+        with pytest.raises(
+            tg.NotPositiveDefiniteError, match="smallest eigenvalue is about"
+        ) as info:
+            factorise_tiled(wrong, 0.0, memory(n, 5), scratch=tmp_path)
+        named = float(str(info.value).split("is about ")[1].split(",")[0])
+        assert named == pytest.approx(lowest, rel=0.01)
     assert len(list(tmp_path.iterdir())) == 1
 
 
