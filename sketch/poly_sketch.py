@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from .blocks import Array, Block, Blocks, Layout
-from .srht import SRHT, TensorSRHT
+from .blocks import Array, Block, Blocks, Layout, Matrix, project
+from .srht import SRHT, TensorSRHT, paired
 
 
 class PolySketch:
@@ -30,6 +30,10 @@ class PolySketch:
         self.degree, self.k = degree, k
         self.height = (degree - 1).bit_length()
         self.leaves = [SRHT(rng, layout, k) for _ in range(degree)]
+        weights = [leaf.weights() for leaf in self.leaves]
+        # As matrices, all leaves are one: a patch is walked through once.
+        dense = all(w is not None for w in weights)
+        self.bank = Matrix(np.concatenate(weights, axis=1), layout) if dense else None
         inner: Layout = ((1, k),)
         self.nodes = {
             (level, j): TensorSRHT(rng, inner, inner, k)
@@ -40,6 +44,10 @@ class PolySketch:
     def __call__(self, x: Blocks) -> list[Array]:
         """U_1, ..., U_q, each ``[n, *S, k]``."""
         known: dict[tuple[int, int, int], Array] = {}
+        if self.bank is not None:
+            y, k = project(x, self.bank), self.k
+            for j in range(self.degree):
+                known[0, j, 1] = paired(y[..., 2 * k * j : 2 * k * (j + 1)])
         return [self._node(x, known, self.height, 0, n + 1) for n in range(self.degree)]
 
     def _node(

@@ -6,9 +6,13 @@ from operator import add
 import numpy as np
 from array_api_compat import array_namespace
 
-from .blocks import Array, Blocks, Layout
+from .blocks import Array, Blocks, Layout, matmul
 from .constants import Constant, take
 from .directions import signs
+
+# A Fourier transform of n numbers costs about as much as so many log2(n) of its rows by
+# a matrix product (NumPy on two cores).
+DENSE = 12
 
 
 class SRHT:
@@ -19,7 +23,8 @@ class SRHT:
     The result is complex, ``[..., k]``. A patch is transformed tap by tap, each with
     signs and rows of its own, and the results are added up: they are uncorrelated, and
     no patch is formed. Rows are drawn without replacement; where k is more than the
-    length of the transform, several transforms are stacked.
+    length of the transform, several transforms are stacked. A few rows of a transform
+    are computed as a matrix product, which is the same and faster (``DENSE``).
 
     Args:
         rng: draws the signs and rows.
@@ -36,6 +41,16 @@ class SRHT:
             [_transforms(rng, channels, k) for _ in range(taps)]
             for taps, channels in layout
         ]
+
+    def weights(self) -> np.ndarray | None:
+        """The sketch as a matrix ``[width, 2 k]`` of real and imaginary parts; None
+        where it is faster by Fourier transforms."""
+        each = [tap for block in self.taps for tap in block]
+        if any(one.matrix is None for tap in each for one in tap):
+            return None
+        parts = [np.concatenate([t.waves for t in tap], axis=1) for tap in each]
+        waves = np.concatenate(parts) * self.k**-0.5
+        return np.concatenate([waves.real, waves.imag], axis=1)
 
     def __call__(self, blocks: Blocks) -> Array:
         """``[n, *S, k]``, complex."""
@@ -77,27 +92,63 @@ def real_features(z: Array) -> Array:
     return xp.concat([xp.real(z), xp.imag(z)], axis=-1)
 
 
-def _transforms(
-    rng: np.random.Generator, length: int, k: int
-) -> list[tuple[Constant, np.ndarray]]:
-    """Signs and rows of as many transforms as it takes to have k rows."""
+class Transform:
+    """F(s x)[rows] for one choice of signs and rows.
+
+    Args:
+        flips: the signs s, ``[length]``.
+        rows: indices, ``[k]``.
+    """
+
+    def __init__(self, flips: np.ndarray, rows: np.ndarray) -> None:
+        self.flips, self.rows = Constant(flips), rows
+        length, self.matrix = len(flips), None
+        if len(rows) <= DENSE * np.log2(length + 1):
+            turns = np.outer(np.arange(length), rows) % length / length
+            self.waves = flips[:, None] * np.exp(-2j * np.pi * turns)
+            parts = [self.waves.real, self.waves.imag]
+            self.matrix = Constant(np.concatenate(parts, axis=1))
+
+    def __call__(self, x: Array) -> Array:
+        """``[..., length]``, real or complex, ``-> [..., k]``, complex."""
+        xp = array_namespace(x)
+        if self.matrix is None:
+            flips = self.flips.like(xp.real(x) if _is_complex(x) else x)
+            return take(xp.fft.fft(_complex(x * flips), axis=-1), self.rows)
+        if not _is_complex(x):
+            return self._dense(x)
+        return self._dense(xp.real(x)) + 1j * self._dense(xp.imag(x))
+
+    def _dense(self, x: Array) -> Array:
+        return paired(matmul(x, self.matrix))
+
+
+def paired(y: Array) -> Array:
+    """Real and imaginary parts side by side as complex numbers, ``[..., 2 k] ->
+    [..., k]``: the inverse of ``real_features``."""
+    k = y.shape[-1] // 2
+    return _complex(y[..., :k]) + 1j * _complex(y[..., k:])
+
+
+def _transforms(rng: np.random.Generator, length: int, k: int) -> list[Transform]:
+    """As many transforms as it takes to have k rows."""
     rows = [min(length, k - start) for start in range(0, k, length)]
-    return [(Constant(signs(rng, length)), rng.permutation(length)[:r]) for r in rows]
+    return [Transform(signs(rng, length), rng.permutation(length)[:r]) for r in rows]
 
 
-def _transformed(x: Array, transforms: list[tuple[Constant, np.ndarray]]) -> Array:
-    xp = array_namespace(x)
-    parts = [
-        take(xp.fft.fft(_complex(x * flips.like(x)), axis=-1), rows)
-        for flips, rows in transforms
-    ]
-    return xp.concat(parts, axis=-1) if len(parts) > 1 else parts[0]
+def _transformed(x: Array, transforms: list[Transform]) -> Array:
+    parts = [transform(x) for transform in transforms]
+    return array_namespace(x).concat(parts, axis=-1) if len(parts) > 1 else parts[0]
+
+
+def _is_complex(x: Array) -> bool:
+    return array_namespace(x).isdtype(x.dtype, "complex floating")
 
 
 def _complex(x: Array) -> Array:
     """x as complex numbers of its own precision."""
     xp = array_namespace(x)
-    if xp.isdtype(x.dtype, "complex floating"):
+    if _is_complex(x):
         return x
     single = xp.finfo(x.dtype).bits == 32
     return xp.astype(x, xp.complex64 if single else xp.complex128)
