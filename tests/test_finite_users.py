@@ -1,7 +1,10 @@
 """Models as users write them: flax, equinox, a ResNet-18 and a small GPT in torch."""
 
+import re
+
 import numpy as np
 import pytest
+from house import ROOT
 
 from tangency.kernels.finite import EmpiricalKernel
 
@@ -212,3 +215,21 @@ def test_an_equinox_module():
     np.testing.assert_allclose(kernel(x), want / 3, rtol=1e-4)
     paths = kernel.explain(x).parameters
     assert all(p.how == "product" for p in paths if "weight" in p.name)
+
+
+def test_the_page_on_the_empirical_ntk_is_true(capsys):
+    pytest.importorskip("jax")
+    pytest.importorskip("torch")
+    page = ROOT / "docs" / "empirical_ntk.md"
+    text = page.read_text(encoding="utf-8")
+    namespace = {"__name__": "page"}
+    shown = {"python": [], "text": []}
+    for block in re.finditer(r"^```(python|text)\n(.*?)^```$", text, re.S | re.M):
+        shown[block[1]].append(block[2])
+        if block[1] == "python":
+            # Blank lines in front make a traceback point into the page.
+            line = text.count("\n", 0, block.start(2))
+            exec(compile("\n" * line + block[2], page, "exec"), namespace)
+    printed = capsys.readouterr().out
+    assert shown["python"] and shown["text"]
+    assert all(expected in printed for expected in shown["text"])
