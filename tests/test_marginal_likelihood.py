@@ -80,6 +80,62 @@ def test_the_hyperparameters_that_made_the_data_are_found(xp64):
     assert fit.values["b_std"] == pytest.approx(0.4, rel=0.5)
 
 
+@pytest.mark.skip_xp("numpy", "array_api_strict", reason="has no gradients")
+def test_a_parameter_of_an_activation_is_fitted_too(xp64):
+    xp, rng = xp64, np.random.default_rng(1)
+    x = rng.normal(size=(30, 3))
+    k = tg.ExactKernel(network(1.4, 0.3, 0.4))(x, get="nngp") + 0.1 * np.eye(30)
+    y = np.linalg.cholesky(k) @ rng.normal(size=(30, 40))
+    x, y = (xp.asarray(a.tolist(), dtype=xp.float64) for a in (x, y))
+
+    def kernel(slope):
+        exact = tg.ExactKernel(network(1.4, 0.3, slope), engine="exact")
+        return exact(x, get="nngp")
+
+    fit = tg.maximise_likelihood(kernel, {"slope": 0.1, "noise": 0.5}, y)
+    assert fit.converged
+    assert fit.values["slope"] == pytest.approx(0.4, rel=0.25)
+
+
+@pytest.mark.skip_xp("numpy", "array_api_strict", reason="has no gradients")
+@pytest.mark.skip_xp("jax", reason="compiles for seconds, with the rules of torch")
+def test_a_convolutional_likelihood_has_gradients(xp64):
+    torch = pytest.importorskip("torch", reason="the xp fixture is torch's")
+    rng = np.random.default_rng(2)
+    x, y = rng.normal(size=(5, 4, 4, 2)), rng.normal(size=5)
+
+    def value(W_std, b_std, a, b):
+        conv = tg.Conv(1, (3, 3), W_std=W_std, b_std=b_std, padding="SAME")
+        net = tg.serial(conv, tg.ABRelu(a, b), conv, tg.Relu(), tg.GlobalAvgPool())
+        k = tg.ExactKernel(net, engine="exact")(x, get="nngp")
+        return tg.log_marginal_likelihood(k, y, 0.1)
+
+    point = np.asarray([1.3, 0.2, -0.3, 0.9])
+    steps = 1e-5 * np.eye(4)
+    expected = [(value(*(point + s)) - value(*(point - s))) / 2e-5 for s in steps]
+    x, y, p = torch.tensor(x), torch.tensor(y), torch.tensor(point, requires_grad=True)
+    (got,) = torch.autograd.grad(value(*p), p)
+    np.testing.assert_allclose(got.numpy(), expected, rtol=1e-6, atol=1e-8)
+
+
+def test_variances_are_predicted_without_the_covariance_of_the_test_set():
+    pairs = []
+
+    def kernel(x1, x2=None, get="nngp"):
+        pairs.append(len(x1) * len(x1 if x2 is None else x2))
+        return tg.ExactKernel(network(1.3, 0.2))(x1, x2, get)
+
+    (x, y), (other, _) = data(20), data(200)
+    model = tg.KernelRegression.fit(kernel, x, y, get="nngp", ridge=0.1)
+    pairs.clear()
+    got = model.predict(other, "variance")
+    # Test and training inputs, and blocks of eight on the diagonal.
+    assert sum(pairs) <= 200 * 20 + 200 * 8 < 200 * 200 / 2
+    whole = model.predict(other, "covariance")
+    np.testing.assert_allclose(got.variance, np.diagonal(whole.covariance), rtol=1e-8)
+    np.testing.assert_array_equal(got.mean, whole.mean)
+
+
 def test_a_ridge_is_chosen_on_a_validation_set():
     (x, y), (other, truth) = data(30), (a + 0.1 for a in data(9))
     kernel = tg.ExactKernel(network(1.3, 0.2))

@@ -38,10 +38,12 @@ def test_predictions_are_those_of_the_posterior():
         mean, deviation = fitted.predict(test, return_std=True)
         np.testing.assert_allclose(mean, expected.mean, rtol=1e-9)
         np.testing.assert_allclose(deviation**2, expected.variance, rtol=1e-6)
-    iterated = NTKRegressor(kernel="nngp", ridge=1e-2, solver="pcg").fit(x, y)
-    np.testing.assert_allclose(iterated.predict(test), mean, rtol=1e-3, atol=1e-5)
-    with pytest.raises(ValueError, match="return_std=True needs a factor"):
-        iterated.predict(test, return_std=True)
+    for solver in ("pcg", "block"):
+        iterated = NTKRegressor(kernel="nngp", ridge=1e-2, solver=solver).fit(x, y)
+        np.testing.assert_allclose(iterated.predict(test), mean, rtol=1e-3, atol=1e-5)
+        assert iterated.solution_.report.solver == solver
+        with pytest.raises(ValueError, match="return_std=True needs a factor"):
+            iterated.predict(test, return_std=True)
     with pytest.raises(ValueError, match="solver is 'lu'"):
         NTKRegressor(solver="lu").fit(x, y)
 
@@ -68,17 +70,35 @@ def test_a_grid_search_runs_over_the_scale_of_weights():
     assert search.cv_results_["mean_test_score"].max() > 0.5
 
 
+def network(W_std, b_std):
+    """At the top of a module, where pickle finds it."""
+    return tg.serial(
+        tg.Conv(1, (3, 3), W_std=W_std, b_std=b_std, padding="SAME"),
+        tg.Relu(),
+        tg.Flatten(),
+        tg.Dense(1),
+    )
+
+
+def test_a_grid_search_and_a_pickle_take_a_convolutional_network():
+    images, labels = load_digits(return_X_y=True)
+    images = images[:60].reshape(-1, 8, 8, 1) / 16
+    grid = {"W_std": [0.5, 1.5], "ridge": [1e-3, "loo"], "kernel": ["ntk", "nngp"]}
+    search = GridSearchCV(NTKClassifier(network), grid, cv=2).fit(images, labels[:60])
+    best = search.best_estimator_
+    assert best.kernel_.net.layers[0].W_std == search.best_params_["W_std"]
+    again = pickle.loads(pickle.dumps(best))
+    np.testing.assert_array_equal(again.predict(images), best.predict(images))
+    # Parameters and what was fitted, and nothing that a call had left.
+    assert set(vars(again)) == set(vars(best))
+    assert {name for name in vars(best) if not name.endswith("_")} == set(
+        NTKClassifier().get_params()
+    )
+
+
 def test_images_are_classified_by_a_convolutional_network():
     images, labels = load_digits(return_X_y=True)
     images = images.reshape(-1, 8, 8, 1) / 16
-
-    def network(W_std, b_std):
-        return tg.serial(
-            tg.Conv(1, (3, 3), W_std=W_std, b_std=b_std, padding="SAME"),
-            tg.Relu(),
-            tg.Flatten(),
-            tg.Dense(1),
-        )
 
     model = NTKClassifier(network).fit(images[:150], labels[:150])
     assert model.score(images[150:250], labels[150:250]) > 0.85
