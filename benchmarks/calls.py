@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tangency.kernels.matrix.loky import THREADS
+from tangency.kernels.matrix.threads import VARIABLES
 
 from .registry import Run
 from .timing import Sample, measure
@@ -81,7 +81,7 @@ def processes(n: int) -> Iterator[Any]:
     """``n`` processes of this machine, each with one thread."""
     from loky import ProcessPoolExecutor
 
-    with ProcessPoolExecutor(n, env=dict.fromkeys(THREADS, "1")) as executor:
+    with ProcessPoolExecutor(n, env=dict.fromkeys(VARIABLES, "1")) as executor:
         yield executor
 
 
@@ -93,7 +93,7 @@ def dask_cluster(n: int) -> Iterator[str]:
     with LocalCluster(
         n_workers=n,
         threads_per_worker=1,
-        dashboard_address=None,
-        env=dict.fromkeys(THREADS, "1"),
+        dashboard_address=":0",
+        env=dict.fromkeys(VARIABLES, "1"),
     ) as cluster:
         yield cluster.scheduler_address

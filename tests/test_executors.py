@@ -117,7 +117,7 @@ def scheduler():
     """The address of a Dask scheduler with two workers, in processes of their own."""
     distributed = pytest.importorskip("distributed", reason="needs the extra 'dask'")
     with distributed.LocalCluster(
-        n_workers=2, threads_per_worker=1, dashboard_address=None
+        n_workers=2, threads_per_worker=1, dashboard_address=":0"
     ) as cluster:
         yield cluster.scheduler_address
 
@@ -188,6 +188,15 @@ def test_a_task_goes_to_the_gpu_with_the_fewest_waiting():
         future.set_result(None)
     workers.submit(None)
     assert [len(pool.futures) for pool in pools] == [2, 3]
+
+
+def test_a_dask_cluster_on_this_machine_shares_the_cores(monkeypatch):
+    pytest.importorskip("distributed", reason="needs the extra 'dask'")
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)
+    with opened("dask") as workers:
+        seen = workers.submit(os.getenv, "NUMBA_NUM_THREADS").result()
+        assert seen == "1"
+        assert_right(tg.compute(SlowKernel(), inputs(), executor=workers, **TILES))
 
 
 def test_an_unknown_scheduler_is_reported_in_time(monkeypatch):

@@ -1,5 +1,6 @@
 """Dask distributed: tiles on a cluster that replaces lost workers by itself."""
 
+import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from distributed.comm import CommClosedError
 from distributed.scheduler import KilledWorker
 
 from .execution import WorkersLostError
+from .threads import shared_between
 
 # A wrong address should be noticed while its typist still looks.
 SECONDS = 15
@@ -78,7 +80,12 @@ def cluster(address: str) -> Iterator[Executor]:
     """
     if address == "dask":
         with (
-            LocalCluster(threads_per_worker=1, dashboard_address=None) as local,
+            LocalCluster(
+                threads_per_worker=1,
+                # Any port: the usual one is taken if there is another cluster.
+                dashboard_address=":0",
+                env=shared_between(os.cpu_count() or 1),
+            ) as local,
             Client(local) as client,
         ):
             yield DaskExecutor(client)
