@@ -187,23 +187,31 @@ def _times_half(a: Array, g: Array, h: Array, paired: bool, loops: Loops) -> Arr
     """g^T (a h), one sample of x2 at a time: the half result stays in the cache."""
     xp = array_namespace(a)
     if paired:
-        half = xp.einsum("bnts,nudebsj->nudebtj", a, h)
-        return xp.einsum("nudfbtj,nudebtj->dnfe", g, half)
-
-    # [d, n, f, u b t j]: nothing is moved for one row u and one group b.
-    left = xp.permute_dims(g, (2, 0, 3, 1, 4, 5, 6))
-    left = xp.reshape(left, (*left.shape[:3], -1))
+        half = xp.einsum("bnts,nudebsj->udebntj", a, h)
+        return xp.matmul(_by_sample(g, 1, 2, 0), _by_sample(half, 0, 1, 4).mT)
+    left = _by_sample(g, 1, 2, 0)
 
     def of_sample(am: Array, hm: Array) -> Array:
         b, n, t, s = am.shape
         half = xp.matmul(xp.reshape(am, (b, n * t, s)), hm)  # [u, d, e, b, n t, j]
         half = xp.reshape(half, (*half.shape[:4], n, t, -1))
-        half = xp.permute_dims(half, (1, 4, 2, 0, 3, 5, 6))
-        half = xp.reshape(half, (*half.shape[:3], -1))  # [d, n, e, u b t j]
-        return xp.matmul(left, half.mT)
+        return xp.matmul(left, _by_sample(half, 0, 1, 4).mT)
 
     columns = loops.each(of_sample, xp.permute_dims(a, (2, 0, 1, 3, 4)), h)
     return xp.permute_dims(columns, (1, 2, 3, 0, 4))
+
+
+def _by_sample(g: Array, u: int, d: int, n: int) -> Array:
+    """Cotangents as matrices, ``[d, n, f, u b t j]``, from where u, d and n are.
+
+    Nothing is moved for one row u and one group b. (``einsum`` may move entries, as it
+    orders the axes that it sums over by their letters.)
+    """
+    xp = array_namespace(g)
+    lead = (d, n, d + 1, u)
+    rest = [k for k in range(g.ndim) if k not in lead]
+    g = xp.permute_dims(g, (*lead, *rest))
+    return xp.reshape(g, (*g.shape[:3], -1))
 
 
 def _row_gram(j: Array, k: Array, paired: bool) -> Array:
