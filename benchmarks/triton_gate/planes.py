@@ -53,7 +53,7 @@ def planes() -> Iterator[Configuration]:
                         _signature(function, spec),
                         {},
                         options(spec),
-                        tensor_cores=not double and kernel != "record",
+                        tensor_cores=False,
                         quick=name == "myrtle5" and s == 1 and not double,
                     )
 

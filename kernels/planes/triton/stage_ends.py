@@ -68,8 +68,8 @@ class Ends(Lines):
     def begin_sums(self) -> None:
         """Sums of float64: of a row in float32, then of all rows."""
         tile = self.tile
-        size = tile.groups if tile.split else tile.size
-        zero = f"tl.zeros([{size[0]}, {size[1]}], tl.float64)"
+        size = [tile.pairs] if tile.split else list(tile.size)
+        zero = f"tl.zeros({size}, tl.float64)"
         for part in "kt"[: self.spec.parts]:
             # A scalar float64 is what the sum of a tile is.
             whole = f"tl.sum(tl.sum({zero}, 1), 0)" if tile.single else zero
@@ -93,23 +93,20 @@ class Ends(Lines):
 
     def end_row(self) -> None:
         tile = self.tile
-        (down, across), (high, wide) = tile.groups, tile.shape
+        pixels = tile.shape[0] * tile.shape[1]
         for part in "kt"[: self.spec.parts]:
             whole = f"sum_{part}.to(tl.float64)"
             if tile.single:
                 whole = f"tl.sum(tl.sum({whole}, 1), 0)"
             elif tile.split:
-                whole = f"tl.reshape({whole}, [{down}, {high}, {across}, {wide}])"
-                whole = f"tl.sum(tl.sum({whole}, 3), 1)"
+                whole = f"tl.sum(tl.reshape({whole}, [{tile.pairs}, {pixels}]), 1)"
             self.put(f"total_{part} += {whole}")
 
     def store_sums(self) -> None:
         tile, parts = self.tile, self.spec.parts
         if tile.split:
-            down, across = tile.groups
-            self.put(f"g, h = tl.arange(0, {down}), tl.arange(0, {across})")
             self.put(f"pair = tl.program_id(0).to(tl.int64) * {tile.pairs}")
-            self.put(f"pair = pair + (g * {across})[:, None] + h[None, :]")
+            self.put(f"pair = pair + tl.arange(0, {tile.pairs})")
         for p, part in enumerate("kt"[:parts]):
             place = f"target + (pair * n_blocks + block) * {parts} + {p}"
             if tile.single:
@@ -146,21 +143,15 @@ class Ends(Lines):
         (high, wide), tile = self.stage.pool.shape, self.spec.pooled
         self.put("low = tl.load(blocks + 4 * block + 2)")
         self.put("high = tl.load(blocks + 4 * block + 3)")
-        self.put(f"R, C = tl.arange(0, {tile.size[0]}), tl.arange(0, {tile.size[1]})")
-        self.put(f"I, J = R % {high}, C % {wide}")
-        self.put(f"I_group, J_group = R // {high}, C // {wide}")
-        self.put(
-            f"I_live, J_live = I_group < {tile.groups[0]}, J_group < {tile.groups[1]}"
-        )
-        self.put("live_pooled = I_live[:, None] & J_live[None, :]")
+        self.put(f"I, J = tl.arange(0, {tile.size[0]}), tl.arange(0, {tile.size[1]})")
+        self.put(f"I_group, J_live = I // {high}, J < {wide}")
+        self.put(f"live_pooled = (I_group < {tile.pairs})[:, None] & J_live[None, :]")
         self.put("pair_pooled = pair")
         if not tile.single:
             self.put(f"pair_pooled = tl.program_id(0).to(tl.int64) * {tile.pairs}")
-            self.put(
-                f"pair_pooled = pair_pooled + (I_group * {tile.groups[1]})[:, None]"
-            )
-            self.put("pair_pooled = pair_pooled + J_group[None, :]")
+            self.put("pair_pooled = pair_pooled + I_group[:, None]")
             self.put("live_pooled = live_pooled & (pair_pooled < pairs)")
+        self.put(f"I = I % {high}")
 
     def pool(self, values: list[Value]) -> None:
         """Add the windows of a tile to all pooled tiles that it feeds."""
@@ -207,7 +198,7 @@ class Ends(Lines):
 
     def _windows(self, places: list[str]) -> list[str]:
         """The sums over the windows of a pooled tile, of every buffer."""
-        pool, (high, wide) = self.stage.pool, self.stage.shape
+        pool, high = self.stage.pool, self.stage.shape[0]
         size = f"[{self.spec.pooled.size[0]}, {self.spec.pooled.size[1]}]"
         sums = [self.let(f"tl.zeros({size}, {self.spec.type})", "y") for _ in places]
         unrolled = pool.window[0] * pool.window[1] <= UNROLLED
@@ -216,8 +207,8 @@ class Ends(Lines):
         self.put(f"line = (I_group * {high} + q) * {self.tile.size[1]}")
         self.loop("l", pool.window[1], unrolled)
         self.put(f"s, s_inside = window_pixel(J, l, E, e, {self._axis(1)})")
-        self.put(f"there = line[:, None] + (J_group * {wide} + s)[None, :]")
-        self.put("counts = (q_inside & I_live)[:, None] & (s_inside & J_live)[None, :]")
+        self.put("there = line[:, None] + s[None, :]")
+        self.put("counts = q_inside[:, None] & s_inside[None, :] & live_pooled")
         for total, place in zip(sums, places, strict=True):
             self.put(f"{total} += tl.load({place} + there, mask=counts, other=0.0)")
         self.depth -= 2
@@ -252,11 +243,11 @@ class Ends(Lines):
         self.put(f"Q, Q_inside = covering(j, l, E, e, {self._axis(1)})")
         live = "" if self.tile.exact else " & live"
         self.put(f"counts = P_inside[:, None] & Q_inside[None, :]{live}")
-        self.put(f"there = (P * {pool.shape[1]})[:, None] + Q[None, :]")
+        self.put(f"over = (P * {pool.shape[1]})[:, None] + Q[None, :]")
         for v, value in enumerate(bars):
             for p, name in enumerate(value):
                 if name:
-                    place = f"seed + {self._pooled_place('pair', v, p)} + there"
+                    place = f"seed + {self._pooled_place('pair', v, p)} + over"
                     self.put(f"{name} += tl.load({place}, mask=counts, other=0.0)")
         self.depth -= 4
         return [(k, t) for k, t in bars]

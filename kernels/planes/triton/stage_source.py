@@ -76,7 +76,7 @@ class StageKernel:
     @property
     def pooled(self) -> Tile:
         """The tile of a pooled plane of the same pairs."""
-        return tile_of(self.stage.pool.shape, self.tile.groups)
+        return tile_of(self.stage.pool.shape, self.tile.pairs)
 
     @property
     def parts(self) -> int:

@@ -10,21 +10,17 @@ ENTRIES = 1024
 
 @dataclass(frozen=True)
 class Tile:
-    """``size`` entries, ``groups`` of pairs along either axis, of ``shape`` pixels."""
+    """``size`` entries: planes of ``shape`` pixels of ``pairs`` pairs, one below the
+    other."""
 
     shape: Pair
     size: Pair
-    groups: Pair
+    pairs: int
 
     @property
     def entries(self) -> int:
         """Entries of the tile, those included that are left over."""
         return self.size[0] * self.size[1]
-
-    @property
-    def pairs(self) -> int:
-        """Pairs of images in the tile."""
-        return self.groups[0] * self.groups[1]
 
     @property
     def single(self) -> bool:
@@ -33,7 +29,7 @@ class Tile:
 
     def full(self, axis: int) -> bool:
         """Whether no row, or no column, is left over."""
-        return self.groups[axis] * self.shape[axis] == self.size[axis]
+        return self.shape[axis] * (1 if axis else self.pairs) == self.size[axis]
 
     @property
     def exact(self) -> bool:
@@ -42,19 +38,18 @@ class Tile:
 
     @property
     def split(self) -> bool:
-        """Whether a change of shape parts the pairs: powers of two that fill the tile."""
+        """Whether a change of shape parts the pairs: they fill a tile evenly."""
         powers = all(n & (n - 1) == 0 for n in self.shape)
         return not self.single and powers and self.full(0) and self.full(1)
 
 
-def tile_of(shape: Pair, groups: Pair | None = None) -> Tile:
-    """The tile of images of ``shape``, with as many pairs as fit unless ``groups``."""
-    if groups is None:
-        rows, cols = power(shape[0]), power(shape[1])
+def tile_of(shape: Pair, pairs: int | None = None) -> Tile:
+    """The tile of images of ``shape``, with as many pairs as fit unless ``pairs``."""
+    rows, cols = power(shape[0]), power(shape[1])
+    if pairs is None:
         rows = max(rows, ENTRIES // cols)
-        return Tile(shape, (rows, cols), (rows // shape[0], cols // shape[1]))
-    size = [power(n * g) for n, g in zip(shape, groups, strict=True)]
-    return Tile(shape, (size[0], size[1]), groups)
+        return Tile(shape, (rows, cols), rows // shape[0])
+    return Tile(shape, (power(shape[0] * pairs), cols), pairs)
 
 
 def power(n: int) -> int:

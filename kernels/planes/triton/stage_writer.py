@@ -40,33 +40,27 @@ class _Writer(Operations, Ends):
         self.put(f"spot = (r * {cols})[:, None] + c[None, :]")
         for axis, (index, pixel) in enumerate(("ri", "cj")):
             if not tile.full(axis):
-                filled = tile.groups[axis] * tile.shape[axis]
+                filled = tile.shape[axis] * (1 if axis else tile.pairs)
                 self.put(f"{pixel}_live = {index} < {filled}")
-        mask = "" if tile.exact else ", mask=live, other=0"
+        live, mask = self.alive("i", "j"), ""
         if tile.single:
             self.put("pair = tl.program_id(0)")
-            live, mask = [], ""
         else:
-            self.put(f"down, across = r // {high} * {tile.groups[1]}, c // {wide}")
-            start = f"tl.program_id(0) * {tile.pairs}"
-            self.put(f"pair = {start} + down[:, None] + across[None, :]")
-            live = ["(pair < pairs)"]
-        live += self.alive("i", "j")
+            self.put(f"pair = tl.program_id(0) * {tile.pairs} + (r // {high})[:, None]")
+            self.put("paired = pair < pairs")
+            live.insert(0, "paired")
+            mask = ", mask=paired, other=0"
         if live:
             self.put(f"live = {' & '.join(live)}")
-        if tile.single and not tile.exact:
-            # A scalar has no mask of the shape of a tile.
-            mask = ""
         if self.recording:
             self.put("n = pair.to(tl.int64)")
         else:
             self.put(f"n = tl.load(first + pair{mask}).to(tl.int64)")
             self.put(f"m = tl.load(second + pair{mask}).to(tl.int64)")
             self.put("pair = pair.to(tl.int64)")
-        program = (
-            "tl.program_id(0).to(tl.int64) * tl.num_programs(1) + tl.program_id(1)"
-        )
-        self.put(f"work = scratch + ({program}) * {self.spec.buffers * tile.entries}")
+        program = "tl.program_id(0).to(tl.int64) * tl.num_programs(1) + tl.program_id(1)"
+        size = self.spec.buffers * tile.entries
+        self.put(f"work = scratch + ({program}) * {size}")
 
     def _place(self, axis: int, d: str) -> None:
         """What depends on the displacement along one axis."""

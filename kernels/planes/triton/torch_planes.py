@@ -17,8 +17,10 @@ from .stage_source import ARGUMENTS, StageKernel, map_pixels
 from .stage_tables import Axis, row_blocks, stage_axes
 
 Tensor = torch.Tensor
-# Entries of a tile per warp: 8 per thread.
-WARP_ENTRIES = 256
+# Entries of a tile per warp, 4 per thread: with them the compiler spills no register
+# (benchmarks/results/triton_compile.md).
+WARP_ENTRIES = 128
+MOST_WARPS = 32
 # Programs that keep a GPU busy, per multiprocessor, before rows are split among more.
 # An estimate; no GPU was there to measure it.
 PROGRAMS = 4
@@ -255,5 +257,5 @@ def launch(
 
 def options(spec: StageKernel) -> dict[str, int]:
     """What the kernels of a stage are compiled with."""
-    warps = max(1, spec.tile.entries // WARP_ENTRIES)
+    warps = min(max(1, spec.tile.entries // WARP_ENTRIES), MOST_WARPS)
     return {"num_warps": warps, "num_stages": 1}
