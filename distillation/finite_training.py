@@ -23,15 +23,18 @@ class Training:
     Args:
         steps: of the optimiser.
         batch: images of a step, drawn anew; all of them where there are no more.
-        fraction: of the largest stable learning rate.
+        fraction: of the largest stable learning rate; small batches need less.
         learning_rate: takes the place of ``fraction`` if given.
         momentum: mu, in [0, 1).
         l2: beta.
+        centred: subtract what the network computes before training, so that it starts
+            from zero, as kernel regression does. Few images leave that random function
+            as it is elsewhere, and its size spoils predictions.
         parameterization: "standard", as networks are trained in practice, or "ntk" to
             leave the network as it is.
 
     Reference: Nguyen et al. 2021 (2107.13034), appendix A.2: standard parameterisation,
-    batch 100, 5000 steps, momentum 0.9, L2 of 1e-3.
+    batch 100, 5000 steps, momentum 0.9, L2 of 1e-3 at width 1024.
     """
 
     steps: int = 1000
@@ -40,6 +43,7 @@ class Training:
     learning_rate: float | None = None
     momentum: float = 0.9
     l2: float = 1e-3
+    centred: bool = True
     parameterization: str = "standard"
 
     def __post_init__(self) -> None:

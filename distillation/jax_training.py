@@ -38,13 +38,31 @@ def train(
         rate = training.fraction * largest_rate(net, params, x, training.momentum)
     schedule = optax.cosine_decay_schedule(rate, training.steps)
     optimiser = optax.sgd(schedule, momentum=training.momentum)
-    params = _fit(net, training, optimiser, params, x, y, order)
-    if not all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(params)):
+    first = params if training.centred else None
+    f = jax.jit(partial(_output, net, first))
+    # What is subtracted later is added to the labels now.
+    shifted = y - f(params, x) + apply(net, params, x)
+    last = _fit(net, training, optimiser, params, x, shifted, order)
+    _check(f, last, x, y, rate, training)
+    return partial(_predict, f, last)
+
+
+def _output(net: Any, first: Tree, params: Tree, x: Any) -> Any:
+    """The network, less the one that has the weights ``first``, if any."""
+    found = apply(net, params, x)
+    return found if first is None else found - apply(net, first, x)
+
+
+def _check(
+    f: Any, params: Tree, x: Any, y: Any, rate: float, training: Training
+) -> None:
+    """An error where training has made the fit worse than that of a constant."""
+    error, constant = jnp.mean((f(params, x) - y) ** 2), jnp.mean(y**2)
+    if not bool(error <= 10 * constant):
         raise FloatingPointError(
             f"train_network: training diverged at learning rate {rate:.3g}; pass a "
-            f"smaller fraction than {training.fraction}"
+            f"smaller fraction than {training.fraction}, or more l2"
         )
-    return partial(_predict, jax.jit(partial(apply, net)), params)
 
 
 def largest_rate(net: Any, params: Tree, x: Any, momentum: float) -> float:
