@@ -3,15 +3,18 @@
 from dataclasses import dataclass
 from typing import Any
 
+from array_api_compat import is_torch_namespace
+
 from .by_planes import kernels_by_planes, why_not_by_planes
 from .by_rules import kernels_by_rules
+from .by_triton import PRECISIONS, kernels_by_triton, why_not_by_triton
 from .inputs import check_inputs
 from .layers.signature import input_signature, trace
 from .planes import lower, plan
 from .results import NAMES, package, wanted
 
 Array = Any
-ENGINES = ("auto", "planes", "exact")
+ENGINES = ("auto", "planes", "triton", "exact")
 
 
 @dataclass(frozen=True)
@@ -26,19 +29,24 @@ class ExactKernel:
     ``[n, m, *S, *S]`` where the network ends with spatial axes. It works inside
     ``jax.jit``, ``grad`` and ``vmap``, and under ``torch.autograd`` and ``torch.func``.
 
-    Two engines give the same numbers. "exact" sends whole covariances through one rule
-    per layer, in the library of the inputs. "planes" compiles fully connected and
+    Three engines give the same numbers. "exact" sends whole covariances through one
+    rule per layer, in the library of the inputs. "planes" compiles fully connected and
     convolutional networks to fused programs for the CPU: far faster, in memory that
-    does not grow, with first derivatives in reverse mode.
+    does not grow, with first derivatives in reverse mode. "triton" does the same for
+    CUDA tensors of torch, on their device and stream; it has not yet run on a GPU.
 
     Args:
         net: a network made by ``serial``.
-        engine: "planes", "exact", or "auto" for planes where they apply. Derivatives
-            of second order, in forward mode, or in W_std and b_std need "exact".
+        engine: "planes", "triton", "exact", or "auto" for the first that applies.
+            Derivatives of second order, in forward mode, or in W_std and b_std need
+            "exact".
         precision: of the exact engine: "float64" computes float32 inputs in float64
             within, so that float32 results can be trusted also for nearly equal
             inputs; "input" computes in the dtype of the inputs, which takes less memory
-            and allows forward-mode derivatives in float32 JAX.
+            and allows forward-mode derivatives in float32 JAX. Of the products of fully
+            connected networks in the triton engine: "tf32x3" makes one float32 product
+            of three on tensor cores, with nearly the same accuracy; "ieee" is what
+            "float64" and "input" mean there.
 
     Reference: Lee et al. 2018 (1711.00165), eq. 4 to 6; Jacot et al. 2018 (1806.07572),
     theorem 1.
@@ -58,10 +66,10 @@ class ExactKernel:
             raise ValueError(
                 f"ExactKernel: engine is {self.engine!r}, expected one of {ENGINES}"
             )
-        if self.precision not in ("float64", "input"):
+        known = ("float64", "input", *PRECISIONS)
+        if self.precision not in known:
             raise ValueError(
-                f"ExactKernel: precision is {self.precision!r}, expected 'float64' or "
-                "'input'"
+                f"ExactKernel: precision is {self.precision!r}, expected one of {known}"
             )
 
     def __call__(
@@ -85,7 +93,10 @@ class ExactKernel:
         xp = check_inputs(x1, x2)
         trace(self.net, input_signature(x1.shape))
         xs = (x1,) if x2 is None else (x1, x2)
-        if self._by_planes(xp, x1):
+        engine = self._chosen(xp, x1)
+        if engine == "triton":
+            arrays = kernels_by_triton(self.net, xp, xs, names, self.precision)
+        elif engine == "planes":
             arrays = kernels_by_planes(self.net, xp, xs, names)
         else:
             arrays = kernels_by_rules(self.net, xp, xs, names, self.precision)
@@ -114,12 +125,32 @@ class ExactKernel:
         """
         print(plan(lower(self.net, tuple(input_shape))))
 
-    def _by_planes(self, xp: Any, x: Array) -> bool:
-        if self.engine == "exact":
-            return False
-        reason = why_not_by_planes(self.net, xp, x)
-        if reason is not None and self.engine == "planes":
+    def _chosen(self, xp: Any, x: Array) -> str:
+        """The engine of a call: that of this kernel, or the first that applies."""
+        if self.engine == "auto":
+            engine = self._first(xp, x)
+        else:
+            engine = self.engine
+            self._refuse(engine, xp, x)
+        if self.precision in PRECISIONS and engine != "triton":
+            raise ValueError(
+                f"precision={self.precision!r} is one of engine='triton', but engine "
+                f"{engine!r} computes this call; leave it out, or move x1 to a GPU"
+            )
+        return engine
+
+    def _first(self, xp: Any, x: Array) -> str:
+        if why_not_by_planes(self.net, xp, x) is None:
+            return "planes"
+        # Arrays of JAX on a GPU go to XLA unless Triton is asked for.
+        if is_torch_namespace(xp) and why_not_by_triton(self.net, xp, x) is None:
+            return "triton"
+        return "exact"
+
+    def _refuse(self, engine: str, xp: Any, x: Array) -> None:
+        if engine == "planes" and (reason := why_not_by_planes(self.net, xp, x)):
             raise ValueError(
                 f"engine='planes' cannot be used: {reason}; or use engine='exact'"
             )
-        return reason is None
+        if engine == "triton" and (reason := why_not_by_triton(self.net, xp, x)):
+            raise ValueError(f"engine='triton' {reason}")

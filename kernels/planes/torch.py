@@ -1,7 +1,8 @@
-"""Compiled CPU kernels as functions of torch tensors, with ``autograd`` and
+"""Compiled kernels as functions of torch tensors, with ``autograd`` and
 ``torch.func``."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -10,8 +11,8 @@ import torch
 Tensor = torch.Tensor
 
 
-class Host(Protocol):
-    """What is needed of an engine, on NumPy arrays; see ``host.HostKernel``."""
+class Engine(Protocol):
+    """What computes kernels, on tensors or on NumPy arrays (``host.HostKernel``)."""
 
     names: tuple[str, ...]
 
@@ -22,7 +23,25 @@ class Host(Protocol):
         """Gradients in x1 and x2; the second None if x2 is."""
 
 
-def kernels(host: Host, x1: Tensor, x2: Tensor | None = None) -> tuple[Tensor, ...]:
+@dataclass(frozen=True)
+class _OnHost:
+    """An engine on NumPy arrays as one on CPU tensors."""
+
+    host: Engine
+
+    def forward(self, x1: Tensor, x2: Tensor | None) -> tuple[Tensor, ...]:
+        arrays = self.host.forward(_array(x1), _array(x2))
+        return tuple(torch.from_numpy(a) for a in arrays)
+
+    def vjp(
+        self, x1: Tensor, x2: Tensor | None, cotangents: tuple[Tensor, ...]
+    ) -> tuple[Tensor | None, ...]:
+        arrays = tuple(_array(c) for c in cotangents)
+        gradients = self.host.vjp(_array(x1), _array(x2), arrays)
+        return tuple(None if g is None else torch.from_numpy(g) for g in gradients)
+
+
+def kernels(host: Engine, x1: Tensor, x2: Tensor | None = None) -> tuple[Tensor, ...]:
     """The kernels of ``host.names``, ``[n, m]`` in the dtype of x1.
 
     First derivatives in x1 and x2 in reverse mode: ``backward``, ``torch.func.grad``,
@@ -38,7 +57,14 @@ def kernels(host: Host, x1: Tensor, x2: Tensor | None = None) -> tuple[Tensor, .
                 f"{name} is on {x.device}, expected a CPU tensor for the compiled CPU "
                 f"engine; move it ({name}.cpu()) or use engine='exact'"
             )
-    return _Kernels.apply(host, x1, x2)
+    return differentiable(_OnHost(host), x1, x2)
+
+
+def differentiable(
+    engine: Engine, x1: Tensor, x2: Tensor | None = None
+) -> tuple[Tensor, ...]:
+    """``engine.forward``, with derivatives by ``engine.vjp``, where the tensors are."""
+    return _Kernels.apply(engine, x1, x2)
 
 
 def device_type(x: Tensor) -> str:
@@ -48,20 +74,19 @@ def device_type(x: Tensor) -> str:
 
 class _Kernels(torch.autograd.Function):
     @staticmethod
-    def forward(host: Host, x1: Tensor, x2: Tensor | None) -> tuple[Tensor, ...]:
-        arrays = host.forward(_array(x1), _array(x2))
-        return tuple(torch.from_numpy(a) for a in arrays)
+    def forward(engine: Engine, x1: Tensor, x2: Tensor | None) -> tuple[Tensor, ...]:
+        return engine.forward(x1, x2)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
-        ctx.host, x1, x2 = inputs
+        ctx.engine, x1, x2 = inputs
         ctx.symmetric = x2 is None
         ctx.save_for_backward(*(x for x in (x1, x2) if x is not None))
 
     @staticmethod
     def backward(ctx: Any, *cotangents: Tensor) -> tuple[Tensor | None, ...]:
         x1, x2 = (*ctx.saved_tensors, None)[:2]
-        gradients = _PullBack.apply(ctx.host, x1, x2, *cotangents)
+        gradients = _PullBack.apply(ctx.engine, x1, x2, *cotangents)
         return None, gradients[0], None if ctx.symmetric else gradients[1]
 
     @staticmethod
@@ -69,18 +94,17 @@ class _Kernels(torch.autograd.Function):
         raise NotImplementedError(_FORWARD_MODE)
 
     @staticmethod
-    def vmap(info: Any, in_dims: tuple[Any, ...], host: Host, *xs: Any) -> Any:
-        return _one_by_one(_Kernels.apply, info, in_dims, host, xs)
+    def vmap(info: Any, in_dims: tuple[Any, ...], engine: Engine, *xs: Any) -> Any:
+        return _one_by_one(_Kernels.apply, info, in_dims, engine, xs)
 
 
 class _PullBack(torch.autograd.Function):
     @staticmethod
     def forward(
-        host: Host, x1: Tensor, x2: Tensor | None, *cotangents: Tensor
+        engine: Engine, x1: Tensor, x2: Tensor | None, *cotangents: Tensor
     ) -> tuple[Tensor, ...]:
-        arrays = tuple(_array(c) for c in cotangents)
-        gradients = host.vjp(_array(x1), _array(x2), arrays)
-        return tuple(torch.from_numpy(g) for g in gradients if g is not None)
+        gradients = engine.vjp(x1, x2, cotangents)
+        return tuple(g for g in gradients if g is not None)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
@@ -95,8 +119,8 @@ class _PullBack(torch.autograd.Function):
         raise NotImplementedError(_FORWARD_MODE)
 
     @staticmethod
-    def vmap(info: Any, in_dims: tuple[Any, ...], host: Host, *xs: Any) -> Any:
-        return _one_by_one(_PullBack.apply, info, in_dims, host, xs)
+    def vmap(info: Any, in_dims: tuple[Any, ...], engine: Engine, *xs: Any) -> Any:
+        return _one_by_one(_PullBack.apply, info, in_dims, engine, xs)
 
 
 _SECOND = (
@@ -117,7 +141,7 @@ def _one_by_one(
     apply: Callable[..., tuple[Tensor, ...]],
     info: Any,
     in_dims: tuple[Any, ...],
-    host: Host,
+    engine: Engine,
     xs: tuple[Any, ...],
 ) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:
     """``apply`` to every element of a batch, results stacked along axis 0."""
@@ -127,6 +151,6 @@ def _one_by_one(
             x if dim is None else x.select(dim, i)
             for x, dim in zip(xs, in_dims[1:], strict=True)
         )
-        outputs.append(apply(host, *parts))
+        outputs.append(apply(engine, *parts))
     stacked = tuple(torch.stack(column) for column in zip(*outputs, strict=True))
     return stacked, (0,) * len(stacked)

@@ -1,7 +1,15 @@
 """How the dense kernels are cut into tiles, chosen by what the compiler reports."""
 
 from dataclasses import dataclass
+from typing import Any
 
+from ..program import Program
+from .dense_program import dense_program
+
+# Below this e, inner products leave more than 1e-6 (float32) or 1e-12 (float64) of
+# error in the angle: a rounding error of eps in e is one of eps / sqrt(2 e) in it.
+NEAR, NEAR_DOUBLE = 1e-2, 1e-6
+SWEEP_COLUMNS = 32
 # The names of ``precision``: how products of float32 are made.
 PRECISIONS = ("ieee", "tf32x3")
 
@@ -19,6 +27,24 @@ class Tiles:
         return -(-n // rows) * -(-m // columns)
 
 
+def gram_constants(
+    program: Program, names: tuple[str, ...], precision: str, float64: bool
+) -> dict[str, Any]:
+    """What ``dense_forward.gram_kernel`` is compiled with for a program."""
+    layers = dense_program(program)
+    return {
+        "OPS": layers.ops,
+        "PAR": layers.numbers,
+        "ALIVE": layers.alive,
+        "RESULT": layers.result,
+        "WANT_K": "nngp" in names,
+        "WANT_T": "ntk" in names,
+        "WIDE": not float64 and not layers.exact,
+        "NEAR": NEAR_DOUBLE if float64 else NEAR,
+        "PRECISION": "ieee" if float64 else precision,
+    }
+
+
 def forward_tiles(float64: bool, wide: bool, precision: str) -> Tiles:
     """Of ``dense_forward.gram_kernel``; ``wide`` layers are float64 on float32."""
     if float64:
@@ -33,7 +59,9 @@ def forward_tiles(float64: bool, wide: bool, precision: str) -> Tiles:
 def sweep_tiles(values: int, float64: bool) -> Tiles:
     """Of ``dense_backward.sweep_kernel``: the more values, the fewer pairs a thread."""
     per_thread = 4 if values * (2 if float64 else 1) <= 12 else 2
-    return Tiles({"BM": 4 * per_thread, "BN": 32}, {"num_warps": 4, "num_stages": 1})
+    return Tiles(
+        {"BM": 4 * per_thread, "BN": SWEEP_COLUMNS}, {"num_warps": 4, "num_stages": 1}
+    )
 
 
 def pull_tiles(float64: bool) -> Tiles:

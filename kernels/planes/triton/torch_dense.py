@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import torch
 
@@ -10,13 +11,18 @@ from ..program import Program
 from .dense_backward import pull_kernel, rows_kernel, sweep_kernel
 from .dense_forward import gram_kernel
 from .dense_program import DenseProgram, dense_program
-from .dense_tiles import ROWS, Tiles, forward_tiles, pull_tiles, sweep_tiles
+from .dense_tiles import (
+    ROWS,
+    SWEEP_COLUMNS,
+    Tiles,
+    forward_tiles,
+    gram_constants,
+    pull_tiles,
+    sweep_tiles,
+)
 from .torch_planes import budget
 
 Tensor = torch.Tensor
-# Below this e, inner products leave more than 1e-6 (float32) or 1e-12 (float64) of
-# error in the angle: a rounding error of eps in e is one of eps / sqrt(2 e) in it.
-NEAR = {torch.float32: 1e-2, torch.float64: 1e-6}
 
 
 @dataclass(frozen=True)
@@ -38,7 +44,8 @@ class DenseKernel:
         y = _rows(x1) if x2 is None else _rows(x2)
         shape = (len(x1), len(y))
         out = {name: x1.new_empty(shape) for name in self.names}
-        self._gram(_rows(x1), y, out, triangle=x2 is None)
+        same = x2 is None
+        _gram(_rows(x1), y, out, self._layers(x1.dtype), SAME=same, TRIANGLE=same)
         return tuple(out[name] for name in self.names)
 
     def vjp(
@@ -51,8 +58,8 @@ class DenseKernel:
         """
         rows1 = _rows(x1)
         if x2 is None:
-            both = [bar + bar.mT for bar in cotangents]
-            return self._pull(rows1, rows1, both, same=True).reshape(x1.shape), None
+            own = self._pull(rows1, rows1, list(cotangents), same=True)
+            return own.reshape(x1.shape), None
         rows2 = _rows(x2)
         g1 = self._pull(rows1, rows2, list(cotangents), same=False)
         g2 = self._pull(rows2, rows1, [bar.mT for bar in cotangents], same=False)
@@ -62,61 +69,29 @@ class DenseKernel:
     def constants(self) -> DenseProgram:
         return dense_program(self.program)
 
-    def _wide(self, dtype: torch.dtype) -> bool:
-        return dtype == torch.float32 and not self.constants.exact
-
-    def _layers(self, dtype: torch.dtype) -> dict:
-        """What both sweeps are compiled with."""
-        program = self.constants
-        return {
-            "OPS": program.ops,
-            "PAR": program.numbers,
-            "ALIVE": program.alive,
-            "RESULT": program.result,
-            "WANT_K": "nngp" in self.names,
-            "WANT_T": "ntk" in self.names,
-            "WIDE": self._wide(dtype),
-            "NEAR": NEAR[dtype],
-        }
-
-    def _gram(
-        self,
-        x1: Tensor,
-        x2: Tensor,
-        out: dict[str, Tensor],
-        triangle: bool = False,
-        shift: int | None = None,
-    ) -> None:
-        """Fill ``out``; with ``shift`` set ``out["defects"]`` to e of the inputs, and
-        x1 is x2 from that row on, unless it is negative."""
-        dtype, n, m = x1.dtype, len(x1), len(x2)
-        precision = "ieee" if dtype == torch.float64 else self.precision
-        tiles = forward_tiles(dtype == torch.float64, self._wide(dtype), precision)
-        layers = self._layers(dtype)
-        defects = "defects" in out
-        if defects:
-            layers |= {"OPS": (), "PAR": (), "ALIVE": (False,), "RESULT": 0}
-            layers |= {"WANT_K": True, "WANT_T": False, "WIDE": False}
-            out = {"nngp": out["defects"]}
-        some = next(iter(out.values()))
-        _launch(
-            gram_kernel, (tiles.blocks(n, m),), tiles,
-            x1, x2, out.get("nngp", some), out.get("ntk", some),
-            x1.new_empty(n), x1.new_empty(m), n, m, x1.shape[1], max(shift or 0, 0),
-            SAME=triangle or (shift is not None and shift >= 0), TRIANGLE=triangle,
-            DEFECTS=defects, PRECISION=precision, **layers,
-        )  # fmt: skip
+    def _layers(self, dtype: torch.dtype) -> dict[str, Any]:
+        """What the forward and the reverse sweep are compiled with."""
+        double = dtype == torch.float64
+        return gram_constants(self.program, self.names, self.precision, double)
 
     def _pull(self, x1: Tensor, x2: Tensor, bars: list[Tensor], same: bool) -> Tensor:
         """The gradient in x1 alone."""
         out = torch.empty_like(x1)
         norms2 = _squares(x2)
-        # defects, far, near, the cotangents, and sums of a strip of columns.
-        bytes_of_row = len(x2) * x1.element_size() * (4 + len(bars))
-        step = max(16, budget(x1.device) // bytes_of_row // 16 * 16)
+        # defects, far, near, the cotangents (x1 with itself: twice), and sums.
+        numbers = 3 + (2 if same else 1) * len(bars)
+        of_pair = numbers * x1.element_size()
+        of_pair += -(-8 * self.constants.slots // SWEEP_COLUMNS)
+        step = max(16, budget(x1.device) // (of_pair * len(x2)) // 16 * 16)
         for start in range(0, len(x1), step):
             rows = slice(start, min(start + step, len(x1)))
             own = [bar[rows].to(x1.dtype).contiguous() for bar in bars]
+            if same:
+                # A pair stands for its mirror image as well.
+                own = [
+                    bar + whole[:, rows].mT
+                    for bar, whole in zip(own, bars, strict=True)
+                ]
             shift = start if same else -1
             self._pull_rows(x1[rows], x2, norms2, own, out[rows], shift)
         return out
@@ -129,13 +104,16 @@ class DenseKernel:
         program, double = self.constants, dtype == torch.float64
         layers, norms1 = self._layers(dtype), _squares(x1)
         defects, far, near = (x1.new_empty((n, m)) for _ in range(3))
-        self._gram(x1, x2, {"defects": defects}, shift=shift)
+        inputs = {"OPS": (), "PAR": (), "ALIVE": (False,), "RESULT": 0, "WIDE": False}
+        inputs |= {"WANT_K": True, "WANT_T": False, "SAME": shift >= 0}
+        _gram(x1, x2, {"nngp": defects}, layers | inputs, shift, DEFECTS=True)
         sweep = sweep_tiles(len(program.ops) + 1, double or layers["WIDE"])
         high, wide = sweep.constants["BM"], sweep.constants["BN"]
         grid = (-(-n // high), -(-m // wide))
         flags = torch.zeros(grid, dtype=torch.int32, device=x1.device)
-        sums = torch.zeros((grid[1], program.slots, n), device=x1.device).double()
+        sums = norms1.new_zeros((grid[1], program.slots, n))
         given = dict(zip(self.names, bars, strict=True))
+        del layers["PRECISION"]
         _launch(
             sweep_kernel, grid, sweep,
             defects, norms1, norms2, given.get("nngp", far), given.get("ntk", far),
@@ -155,6 +133,26 @@ class DenseKernel:
             grid[1], PRECISION="ieee" if double else self.precision,
             FLAG_ROWS=pull.constants["BM"] // high, FLAG_COLUMNS=wide,
         )  # fmt: skip
+
+
+def _gram(
+    x1: Tensor,
+    x2: Tensor,
+    out: dict[str, Tensor],
+    layers: dict[str, Any],
+    shift: int = 0,
+    **constants: bool,
+) -> None:
+    """Fill ``out`` by ``gram_kernel``."""
+    n, m, some = len(x1), len(x2), next(iter(out.values()))
+    double = x1.dtype == torch.float64
+    tiles = forward_tiles(double, layers["WIDE"], layers["PRECISION"])
+    constants = {"TRIANGLE": False, "DEFECTS": False} | layers | constants
+    _launch(
+        gram_kernel, (tiles.blocks(n, m),), tiles,
+        x1, x2, out.get("nngp", some), out.get("ntk", some),
+        x1.new_empty(n), x1.new_empty(m), n, m, x1.shape[1], max(shift, 0), **constants,
+    )  # fmt: skip
 
 
 def _launch(
