@@ -4,63 +4,125 @@ from collections.abc import Iterator
 from typing import Any
 
 import tangency as tg
-from tangency.kernels.planes import lower
+from tangency.kernels.planes import Program, lower
+from tangency.kernels.planes.triton.dense_backward import (
+    pull_kernel,
+    rows_kernel,
+    sweep_kernel,
+)
 from tangency.kernels.planes.triton.dense_forward import gram_kernel
-from tangency.kernels.planes.triton.dense_program import DenseProgram, dense_program
-from tangency.kernels.planes.triton.dense_tiles import PRECISIONS, forward_tiles
+from tangency.kernels.planes.triton.dense_program import dense_program
+from tangency.kernels.planes.triton.dense_tiles import (
+    PRECISIONS,
+    ROWS,
+    forward_tiles,
+    gram_constants,
+    pull_tiles,
+    sweep_tiles,
+)
 
 from .registry import Configuration, configurations
 
-NETWORKS = {"relu-3": (3, tg.Relu()), "relu-10": (10, tg.Relu()), "erf-3": (3, tg.Erf())}
+NETWORKS = {
+    "relu-3": (3, tg.Relu()),
+    "relu-10": (10, tg.Relu()),
+    "erf-3": (3, tg.Erf()),
+    "gelu-3": (3, tg.Gelu()),
+}
+KINDS = {"fp32": False, "fp64": True}
+BOTH = ("nngp", "ntk")
+# Arguments that are numbers; the others are pointers.
+NUMBERS = ("n", "m", "d", "shift", "columns")
+DOUBLES = ("norms", "sums", "factors")
 
 
-def network(depth: int, activation: Any, width: int = 3072) -> DenseProgram:
-    """A network of equal layers on ``width`` features."""
+def program(depth: int, activation: Any) -> Program:
+    """A network of equal layers on 3072 features."""
     layers = [tg.Dense(512, W_std=2**0.5, b_std=0.1), activation] * depth
-    return dense_program(lower(tg.serial(*layers, tg.Dense(1)), (1, width)))
+    return lower(tg.serial(*layers, tg.Dense(1)), (1, 3072))
 
 
-def constants(program: DenseProgram) -> dict[str, Any]:
-    """What every kernel of a program is compiled with."""
-    return {"OPS": program.ops, "PAR": program.numbers, "ALIVE": program.alive}
+def signature(kernel: Any, fixed: dict[str, Any], kind: str) -> dict[str, str]:
+    """The type of every argument of a kernel."""
+
+    def of(name: str) -> str:
+        if name in fixed:
+            return "constexpr"
+        if name in NUMBERS:
+            return "i32"
+        if name == "flags":
+            return "*i32"
+        double = kernel is not gram_kernel and name.startswith(DOUBLES)
+        return "*fp64" if double else f"*{kind}"
+
+    return {name: of(name) for name in kernel.arg_names}
 
 
 @configurations
 def forward() -> Iterator[Configuration]:
-    for name, (depth, activation) in NETWORKS.items():
-        program = network(depth, activation)
-        for kind in ("fp32", "fp64"):
-            for precision in PRECISIONS if kind == "fp32" else ("ieee",):
-                tiles = forward_tiles(kind == "fp64", False)
-                fixed = {
-                    **constants(program),
-                    "RESULT": program.result,
-                    "SAME": True,
-                    "TRIANGLE": True,
-                    "WANT_K": True,
-                    "WANT_T": True,
-                    "DEFECTS": False,
-                    "WIDE": False,
-                    "NEAR": 1e-2,
-                    "PRECISION": precision,
-                    **tiles.constants,
-                }
+    for name, network in NETWORKS.items():
+        for kind, float64 in KINDS.items():
+            for precision in PRECISIONS[: 1 if float64 else 2]:
+                fixed = gram_constants(program(*network), BOTH, precision, float64)
+                tiles = forward_tiles(float64, fixed["WIDE"], precision)
+                fixed |= {"SAME": True, "TRIANGLE": True, "DEFECTS": False}
+                fixed |= tiles.constants
                 yield Configuration(
                     f"gram/{name}/{kind}/{precision}",
                     gram_kernel,
-                    signature(gram_kernel, fixed, f"*{kind}"),
+                    signature(gram_kernel, fixed, kind),
                     fixed,
                     tiles.options,
-                    tensor_cores=(precision == "tf32x3"),
+                    tensor_cores=precision == "tf32x3",
                     aligned=("d",),
-                    quick=name == "relu-3",
+                    quick=name == "relu-3" and precision == "tf32x3",
                 )
 
 
-def signature(kernel: Any, fixed: dict[str, Any], pointer: str) -> dict[str, str]:
-    """Types of the arguments: constants, numbers by their names, and pointers."""
-    numbers = ("n", "m", "d", "shift")
-    return {
-        name: "constexpr" if name in fixed else "i32" if name in numbers else pointer
-        for name in kernel.arg_names
-    }
+@configurations
+def backward() -> Iterator[Configuration]:
+    for name, network in NETWORKS.items():
+        for kind, float64 in KINDS.items():
+            fixed = gram_constants(program(*network), BOTH, "ieee", float64)
+            del fixed["PRECISION"]
+            layers = dense_program(program(*network))
+            double = float64 or fixed["WIDE"]
+            tiles = sweep_tiles(len(layers.ops) + 1, double)
+            fixed |= {"SAME": True, "SLOTS": layers.slots, **tiles.constants}
+            yield Configuration(
+                f"sweep/{name}/{kind}",
+                sweep_kernel,
+                signature(sweep_kernel, fixed, kind),
+                fixed,
+                tiles.options,
+                quick=name == "relu-3" and not float64,
+            )
+        fixed = {"OPS": layers.ops, "PAR": layers.numbers, "RESULT": layers.result}
+        fixed |= {"SLOTS": layers.slots, **ROWS.constants}
+        yield Configuration(
+            f"rows/{name}",
+            rows_kernel,
+            signature(rows_kernel, fixed, "fp64"),
+            fixed,
+            ROWS.options,
+        )
+
+
+@configurations
+def pull() -> Iterator[Configuration]:
+    for kind, float64 in KINDS.items():
+        for precision in PRECISIONS[: 1 if float64 else 2]:
+            tiles = pull_tiles(float64)
+            flags = tiles.constants["BM"] // sweep_tiles(4, False).constants["BM"]
+            fixed = {"PRECISION": precision, "FLAG_ROWS": flags, "FLAG_COLUMNS": 32}
+            fixed |= tiles.constants
+            yield Configuration(
+                f"pull/{kind}/{precision}",
+                pull_kernel,
+                signature(pull_kernel, fixed, kind),
+                fixed,
+                tiles.options,
+                tensor_cores=precision == "tf32x3",
+                aligned=("m", "d"),
+                quick=precision == "tf32x3",
+            )
