@@ -28,11 +28,13 @@ class Loops:
         total: the same, added up.
         rows_cost: how long a product takes that forms rows of the Jacobian, in those
             that others of as many operations take.
+        rows_first: whether cotangents lie in memory with rows before samples.
     """
 
     each: Callable[..., Array]
     total: Callable[..., Array]
     rows_cost: float = 1.0
+    rows_first: bool = False
 
 
 def one_by_one(f: Callable[..., Array], *arrays: Array) -> Array:
@@ -78,7 +80,7 @@ def contract(
     if order == "gram":
         return _times_half(a, left.g, right.g, paired, loops)
     if sizes.b * sizes.t * sizes.s == 1:
-        return _times_outer_gram(a, left.g, right.g, paired)
+        return _times_outer_gram(a, left.g, right.g, paired, loops.rows_first)
     gg = _einsum("nudfbtj,mudebsj->bdnftmes", left.g, right.g, paired)
     return _einsum("bnmts,bdnftmes->dnfme", a, gg, paired)
 
@@ -214,7 +216,7 @@ def _by_sample(g: Array, u: int, d: int, n: int) -> Array:
     return xp.reshape(g, (*g.shape[:3], -1))
 
 
-def _row_gram(j: Array, k: Array, paired: bool) -> Array:
+def _row_gram(j: Array, k: Array, paired: bool, rows_first: bool = False) -> Array:
     """<j, k> of every two rows, ``[D, n, F, m, E]``, from ``[n, u, d, f, z]``."""
     n, u, d, f, z = j.shape
     m, e = k.shape[0], k.shape[3]
@@ -222,15 +224,23 @@ def _row_gram(j: Array, k: Array, paired: bool) -> Array:
         return _einsum("nudfz,mudez->dnfme", j, k, paired)
     # One product of two matrices, which libraries do best.
     xp = array_namespace(j)
+    if rows_first:
+        # The result is moved, which is smaller than the factors.
+        j, k = (xp.permute_dims(rows, (3, 0, 1, 2, 4)) for rows in (j, k))
     left = xp.reshape(j, (n * f, u * z))
     right = xp.reshape(k, (m * e, u * z))
-    return xp.reshape(xp.matmul(left, right.T), (1, n, f, m, e))
+    gram = xp.matmul(left, right.T)
+    if rows_first:
+        return xp.permute_dims(xp.reshape(gram, (1, f, n, e, m)), (0, 2, 1, 4, 3))
+    return xp.reshape(gram, (1, n, f, m, e))
 
 
-def _times_outer_gram(a: Array, g: Array, h: Array, paired: bool) -> Array:
+def _times_outer_gram(
+    a: Array, g: Array, h: Array, paired: bool, rows_first: bool
+) -> Array:
     """a[n, m] <g, h> for layers with one position: one product, then a scaling."""
     xp = array_namespace(a)
-    gram = _row_gram(g[..., 0, 0, :], h[..., 0, 0, :], paired)
+    gram = _row_gram(g[..., 0, 0, :], h[..., 0, 0, :], paired, rows_first)
     n = a.shape[1]
     shape = (1, n, 1, 1) if paired else (1, n, 1, a.shape[2], 1)
     return gram * xp.reshape(a, shape)

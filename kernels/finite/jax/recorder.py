@@ -117,8 +117,9 @@ class Recorder:
             inner = eqn.params[_CALLS[name]]
             consts = getattr(inner, "consts", ())
             return self.run(getattr(inner, "jaxpr", inner), consts, operands)
-        if name == "scan" and eqn.params["length"] <= UNROLL:
-            return self._scan(eqn, operands)
+        sizes = _scan_sizes(eqn) if name == "scan" else None
+        if sizes is not None and eqn.params["length"] <= UNROLL:
+            return self._scan(eqn, operands, *sizes)
         views = extend(eqn, operands)
         if views is not None:
             return views
@@ -161,9 +162,9 @@ class Recorder:
             return jnp.zeros(site.aval.shape, site.aval.dtype)
         return next(self._eps)
 
-    def _scan(self, eqn: Any, operands: list[Any]) -> list[Any]:
+    def _scan(self, eqn: Any, operands: list[Any], const: int, carry: int) -> list[Any]:
         p = eqn.params
-        const, carry = p["num_consts"], p["num_carry"]
+        body = getattr(p["jaxpr"], "jaxpr", p["jaxpr"])
         consts, state = operands[:const], operands[const : const + carry]
         stacked = operands[const + carry :]
         # A parameter that the loop rewrites is a state like any other.
@@ -175,7 +176,7 @@ class Recorder:
         rows: list[list[Array]] = []
         for i in reversed(steps) if p["reverse"] else steps:
             xs = [index_step(x, i) if isinstance(x, View) else x[i] for x in stacked]
-            outs = self.run(p["jaxpr"].jaxpr, p["jaxpr"].consts, [*consts, *state, *xs])
+            outs = self.run(body, p["jaxpr"].consts, [*consts, *state, *xs])
             outs = self.finish(outs)
             state = outs[:carry]
             rows.append(outs[carry:])
@@ -212,6 +213,18 @@ _PRODUCTS = ("dot_general", "conv_general_dilated")
 
 def _read(env: dict[Any, Any], v: Any) -> Any:
     return v.val if isinstance(v, jex.Literal) else env[v]
+
+
+def _scan_sizes(eqn: Any) -> tuple[int, int] | None:
+    """Numbers of constants and of states of a scan; None if they cannot be read."""
+    p = eqn.params
+    if "num_consts" in p:
+        return p["num_consts"], p["num_carry"]
+    # From jax 0.12 on there are trees of constants, states and stacked inputs.
+    if hasattr(p.get("ft_in"), "unpack"):
+        consts, state, _ = p["ft_in"].unpack()
+        return len(consts), len(state)
+    return None
 
 
 def _site_kind(eqn: Any, view: View, which: int) -> str:

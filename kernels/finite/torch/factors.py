@@ -11,6 +11,7 @@ from ..factors import Convolved, Direct, Factor, Lookup, Outer, append, jacobian
 from ..windows import Window, patches
 from .recorder import Use
 from .samples import Place, split
+from .views import times
 
 Rows = tuple[int, int, int]
 
@@ -31,7 +32,7 @@ def weight_factor(
     if use.kind == "dot":
         a, g = _in_dtype(use, *_lead(use.operand, g, place))
         n, t, _ = a.shape
-        a = (a * scale)[:, None]
+        a = times(a, scale)[:, None]
         if bias:
             a = append(a, a.new_full((n,), 1.0) * one)
         return Outer(a, g.reshape(n, *rows, 1, t, -1))
@@ -42,7 +43,7 @@ def weight_factor(
         if use.info["skip"] is not None:
             ids = ids.masked_fill(ids == use.info["skip"], -1)
         table = weight.positions().shape[0]
-        g = (g * scale).reshape(g.shape[0], *rows, 1, ids.shape[1], -1)
+        g = times(g, scale).reshape(g.shape[0], *rows, 1, ids.shape[1], -1)
         return Lookup(ids, g, table)
     if use.kind == "conv":
         return _convolution(use, g, place, rows, one, scale)
@@ -106,7 +107,7 @@ def _convolution(
 ) -> Factor:
     info, groups = use.info, use.info["groups"]
     pads = [p for pair in reversed(info["pads"]) for p in pair]
-    x = F.pad(use.operand, pads) * scale
+    x = times(F.pad(use.operand, pads), scale)
     x, g = _in_dtype(use, split(x, place), split(g, place, 1))
     # Several images per sample are more positions.
     n, images, channels = x.shape[:3]
