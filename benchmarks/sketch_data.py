@@ -15,12 +15,14 @@ PHOTOGRAPHS = ("astronaut", "chelsea", "coffee", "rocket")
 
 @dataclass(frozen=True)
 class Inputs:
-    """Landmarks come from ``sample`` alone; errors are those on ``test``."""
+    """Landmarks come from ``sample`` alone; errors are those of the kernel ``get`` on
+    ``test``."""
 
     net: Any
     sample: np.ndarray
     test: np.ndarray
     exact: np.ndarray
+    get: str
 
 
 def vectors() -> tuple[Any, np.ndarray, np.ndarray]:
@@ -61,15 +63,38 @@ def photographs() -> tuple[Any, np.ndarray, np.ndarray]:
     return myrtle5_gap(), x[:180], x[180:220]
 
 
-DATA = {"fc-256": vectors, "digits-cntk": digits, "photographs-cntk": photographs}
+def patches() -> tuple[Any, np.ndarray, np.ndarray]:
+    """Patches of 3 x 3 pixels of the same photographs, of unit norm, and one layer of
+    ReLU; again those of the last photograph are the test."""
+    _, sample, test = photographs()
+    rng = np.random.default_rng(1)
+
+    def cut(images: np.ndarray, count: int) -> np.ndarray:
+        corner = rng.integers(0, 29, (2, count))
+        chosen = zip(rng.integers(0, len(images), count), *corner, strict=True)
+        x = np.asarray([images[i, r : r + 3, c : c + 3].ravel() for i, r, c in chosen])
+        return x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-6)
+
+    net = tg.serial(tg.Dense(1, W_std=27**0.5), tg.Relu())
+    return net, cut(sample, 4000), cut(test, 400)
+
+
+# By name: inputs, and the kernel that is sketched.
+DATA = {
+    "fc-256": (vectors, "ntk"),
+    "one-layer": (patches, "nngp"),
+    "digits-cntk": (digits, "ntk"),
+    "photographs-cntk": (photographs, "ntk"),
+}
 
 
 @lru_cache(maxsize=1)
 def load(name: str) -> Inputs:
-    """The inputs of one data set, with their exact NTK in float64."""
-    net, sample, test = DATA[name]()
-    exact = tg.compute(tg.ExactKernel(net), test.astype(np.float64))
-    return Inputs(net, sample, test, exact)
+    """The inputs of one data set, with their exact kernel in float64."""
+    make, get = DATA[name]
+    net, sample, test = make()
+    exact = tg.compute(tg.ExactKernel(net), test.astype(np.float64), get=get)
+    return Inputs(net, sample, test, exact, get)
 
 
 def errors(found: np.ndarray, exact: np.ndarray) -> dict[str, float]:
@@ -78,7 +103,8 @@ def errors(found: np.ndarray, exact: np.ndarray) -> dict[str, float]:
     ``relative`` is in the Frobenius norm, ``centred`` the same after both are centred
     (a common scale then matters less), ``trace`` the relative error of the trace, and
     ``smallest`` and ``largest`` are the extreme eigenvalues of the found matrix in
-    units of the exact one, with a ridge of 0.01 of the mean diagonal on both.
+    units of the exact one, with a ridge of 0.01 of the mean diagonal on both, and
+    ``spectral`` is how far they are from 1.
     """
     found = found.astype(np.float64)
     n = len(exact)
@@ -97,4 +123,5 @@ def errors(found: np.ndarray, exact: np.ndarray) -> dict[str, float]:
         "trace": float(np.trace(gap) / np.trace(exact)),
         "smallest": float(values[0]),
         "largest": float(values[-1]),
+        "spectral": float(max(1 - values[0], values[-1] - 1)),
     }

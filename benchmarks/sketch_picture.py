@@ -8,7 +8,7 @@ import numpy as np
 from .results import DIRECTORY, latest, read
 from .sketch_data import DATA
 
-KINDS = ("relative", "centred")
+KINDS = ("relative", "centred", "spectral")
 
 
 def draw(lines: list[dict], path: Path) -> None:
@@ -20,10 +20,14 @@ def draw(lines: list[dict], path: Path) -> None:
     from matplotlib import pyplot as plt
 
     figure, axes = plt.subplots(
-        len(KINDS), len(DATA), figsize=(4 * len(DATA), 6), squeeze=False
+        len(KINDS), len(DATA), figsize=(4 * len(DATA), 9), squeeze=False
     )
     for column, name in enumerate(DATA):
-        here = [line for line in lines if line["problem"]["data"] == name]
+        here = [
+            line
+            for line in lines
+            if line["problem"]["data"] == name and "errors" in line["facts"]
+        ]
         for row, kind in enumerate(KINDS):
             ax = axes[row, column]
             for method in dict.fromkeys(line["contender"] for line in here):
