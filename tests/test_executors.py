@@ -206,8 +206,9 @@ def test_an_unknown_scheduler_is_reported_in_time(monkeypatch):
         tg.compute(SlowKernel(), inputs(), executor="tcp://127.0.0.1:9")
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("trial", range(3))
+@pytest.mark.parametrize(
+    "trial", [0, *(pytest.param(i, marks=pytest.mark.slow) for i in (1, 2))]
+)
 def test_a_killed_scheduler_is_reported_and_tiles_are_kept(tmp_path, trial):
     distributed = pytest.importorskip("distributed", reason="needs the extra 'dask'")
     file = tmp_path / "scheduler.json"

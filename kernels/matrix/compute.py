@@ -14,7 +14,7 @@ from .fill import fill
 from .opening import make_store
 from .progress import progress_bar
 from .stored import StoredMatrix
-from .tiles import PARTS, Grid, file_tile, size
+from .tiles import PARTS, Grid, file_tile
 
 Array = Any
 
@@ -26,7 +26,7 @@ def compute(
     get: str | tuple[str, ...] = "ntk",
     tile: int | None = None,
     executor: Any = None,
-    progress: bool = False,
+    progress: bool | None = None,
     *,
     path: Any = None,
     workers_write: bool | None = None,
@@ -48,7 +48,8 @@ def compute(
             machine, or "gpu" for one for each of its GPUs; the address of a Dask
             scheduler, or "dask" for a Dask cluster on this machine; or any
             ``concurrent.futures.Executor``.
-        progress: whether to show a bar (on a terminal, if tqdm is installed).
+        progress: whether to show a bar (on a terminal, if tqdm is installed); None for
+            a bar where the matrix goes to disk.
         path: a folder for the tiles, new or begun by an earlier run with the same
             kernel and inputs, which is finished: tiles that are there are checked and
             kept. None to have the matrix in memory.
@@ -77,10 +78,11 @@ def compute(
     check_inputs(x1, x2)
     tile = checked_tile(tile)
     if path is None:
-        arrays = _in_memory(kernel, x1, x2, names, tile, executor, progress)
+        shown = bool(progress)
+        arrays = _in_memory(kernel, x1, x2, names, tile, executor, shown)
         return package(get, names, arrays)
     store, job = make_store(path, kernel, x1, x2, names, tile)
-    fill(store, job, executor, workers_write, progress)
+    fill(store, job, executor, workers_write, progress is not False)
     return package(get, names, tuple(StoredMatrix(store, name) for name in names))
 
 
@@ -104,7 +106,7 @@ def _in_memory(
     out: dict[str, np.ndarray] = {}
     with (
         opened(executor) as workers,
-        progress_bar(grid.pairs, " and ".join(names), "pair", progress) as advance,
+        progress_bar(len(tiles), " and ".join(names), "tile", progress) as advance,
     ):
         tasks = ((names, rows, columns) for rows, columns in tiles)
         results = run_job(tile_of, Job(kernel, x1, x2), tasks, workers)
@@ -115,7 +117,7 @@ def _in_memory(
                 out[name][rows, columns] = k
                 if grid.symmetric and rows != columns:
                     out[name][columns, rows] = k.T
-            advance(size(rows) * size(columns))
+            advance(1)
     return tuple(out[name] for name in names)
 
 

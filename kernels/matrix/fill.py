@@ -9,7 +9,6 @@ from .execution import run_job
 from .executors import opened
 from .progress import progress_bar
 from .store import Store
-from .tiles import size
 
 # Executors of this machine, whose workers see its disk.
 HERE = (int, ThreadPoolExecutor, ProcessPoolExecutor)
@@ -39,17 +38,16 @@ def fill(
     if workers_write is None:
         workers_write = isinstance(executor, HERE) or executor in (None, "dask", "gpu")
     label = " and ".join(store.manifest.names)
-    pairs = [size(store.rows(i)) * size(store.columns(j)) for _, i, j in todo]
     with (
         opened(executor) as workers,
-        progress_bar(sum(pairs), label, "pair", progress) as advance,
+        progress_bar(len(todo), label, "tile", progress) as advance,
     ):
         if workers_write:
             done: Iterator[Any] = run_job(write_tile_of, job, todo, workers)
         else:
             done = _taken_home(store, job, todo, workers)
-        for n, _ in zip(pairs, done, strict=True):
-            advance(n)
+        for _ in done:
+            advance(1)
 
 
 def _missing(store: Store) -> list[Task]:

@@ -120,7 +120,7 @@ def resume_matrix(
     kernel: Callable[..., Any] | None = None,
     executor: Any = None,
     workers_write: bool | None = None,
-    progress: bool = False,
+    progress: bool = True,
 ) -> TiledMatrix | Kernels:
     """Finish the store of a run that was interrupted, and mend tiles that are damaged.
 
@@ -141,7 +141,7 @@ def resume_matrix(
     return open_matrix(path)
 
 
-def verify_matrix(path: Any, progress: bool = False) -> dict[str, str]:
+def verify_matrix(path: Any, progress: bool = True) -> dict[str, str]:
     """What is wrong with the tiles of a store, by file; empty if it is complete.
 
     Every tile is read and its checksum compared; ``resume_matrix`` computes those that

@@ -11,7 +11,7 @@ def progress_bar(
     """A function that advances a bar on stderr, and shows named values behind it.
 
     It does nothing where the bar is not wanted, stderr is not a terminal, or tqdm is
-    not installed.
+    not installed, nor in the first second.
     """
     if not wanted:
         yield lambda step, **shown: None
@@ -21,8 +21,10 @@ def progress_bar(
     except ImportError:
         yield lambda step, **shown: None
         return
-    # disable=None: tqdm looks whether stderr is a terminal.
-    with tqdm(total=total, desc=label, unit=unit, unit_scale=True, disable=None) as bar:
+    # disable=None: tqdm looks whether stderr is a terminal. Short work needs no bar.
+    with tqdm(
+        total=total, desc=label, unit=unit, unit_scale=True, disable=None, delay=1
+    ) as bar:
 
         def advance(step: int, **shown: str) -> None:
             if shown:

@@ -49,6 +49,15 @@ def pull_back_of(kernel: Callable[..., Any], x: Array, name: str) -> PullBack:
     return pull_back(kernel, name)
 
 
+def native(kernel: Any, x: Array) -> Array:
+    """``x``, as a tensor if it is of NumPy and the kernel is a function of torch."""
+    if not isinstance(x, np.ndarray) or not _is_of_torch(kernel):
+        return x
+    from .torch_pull_back import tensor
+
+    return tensor(x)
+
+
 def fused(kernel: Any, x: Array) -> bool:
     """Whether the compiled kernels have the derivative, for NumPy arrays."""
     if not isinstance(kernel, ExactKernel) or kernel.engine == "exact":
@@ -67,5 +76,9 @@ def _by_planes(kernel: ExactKernel, x: np.ndarray, name: str) -> PullBack:
 
 
 def _belongs_to_torch(kernel: Any) -> bool:
-    f, params = getattr(kernel, "f", None), getattr(kernel, "params", None)
-    return is_torch(f, params) or not find_spec("jax") and bool(find_spec("torch"))
+    without_jax = not find_spec("jax") and find_spec("torch") is not None
+    return without_jax or _is_of_torch(kernel)
+
+
+def _is_of_torch(kernel: Any) -> bool:
+    return is_torch(getattr(kernel, "f", None), getattr(kernel, "params", None))

@@ -61,7 +61,7 @@ class StoredMatrix(TiledMatrix):
         kernel: Callable[..., Any] | None = None,
         executor: Any = None,
         workers_write: bool | None = None,
-        progress: bool = False,
+        progress: bool = True,
     ) -> "StoredMatrix":
         """The same kernel with more inputs at the end of x1, and of x2 if that is x1;
         only what is new is computed.
