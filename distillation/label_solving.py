@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from ..kernels import compute
+from ..kernels.matrix.pull_back import native
 from ..regression.cholesky import factorise
 
 Array = Any
@@ -58,6 +59,7 @@ def label_solve(
             f"y has shape {y.shape}, expected [{x.shape[0]}, C], one row per training "
             "input; centred_one_hot makes them of classes"
         )
+    images, x = native(kernel, images), native(kernel, x)
     n = images.shape[0]
     k_ss = compute(kernel, images, None, get, tile, executor).astype(np.float64)
     factor = factorise(k_ss, ridge * float(np.trace(k_ss)) / n)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..kernels import compute, compute_gradient
+from ..kernels.matrix.pull_back import native
 from .ridge_loss import ridge_loss
 
 Array = Any
@@ -67,6 +68,7 @@ def kip_gradients(
     >>> tg.kip_gradients(kernel, x, y, x, y, ridge=0.0).loss < 1e-20
     True
     """
+    images, x = native(kernel, images), native(kernel, x)
     k_st = compute(kernel, images, x, get, tile, executor)
     k_ss = compute(kernel, images, None, get, tile, executor)
     loss = ridge_loss(k_ss, k_st, labels, y, ridge)

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..datasets import accuracy, centred_one_hot, stratified_split
 from ..kernels import compute
+from ..kernels.matrix.pull_back import native
 from .batches import Batches, generator
 from .checkpoint import Checkpoint
 from .config import Config
@@ -110,8 +111,9 @@ class Trainer:
         x, labels = self.validation
         config, found = self.config, []
         for kernel in self.kernels:
-            k_st = compute(kernel, state.images, x, config.get, config.tile)
-            k_ss = compute(kernel, state.images, None, config.get, config.tile)
+            images, targets = native(kernel, state.images), native(kernel, x)
+            k_st = compute(kernel, images, targets, config.get, config.tile)
+            k_ss = compute(kernel, images, None, config.get, config.tile)
             predictions = predict(k_ss, k_st, state.labels, config.ridge)
             found.append(accuracy(predictions, labels))
         return float(np.mean(found))
