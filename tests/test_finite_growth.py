@@ -47,20 +47,31 @@ def exponent(method, quantity, low, high):
     return math.log(counts[1] / counts[0]) / math.log(ratio)
 
 
-# Sizes are (samples, width, outputs).
+# Sizes are (samples, width, outputs); powers are of operations and of memory.
 @pytest.mark.parametrize(
-    "method, low, high, power",
+    "method, low, high, operations, memory",
     [
-        # The Jacobian's products are N^2 O^2 P, with P of order W^2.
-        ("jacobian", (4, 256, 16), (4, 256, 64), 2),
-        # Structured derivatives: N O W^2 for the sweep, only N^2 O^2 W for products.
-        ("structured", (4, 512, 4), (4, 512, 16), 1),
-        ("structured", (2, 256, 8), (8, 256, 8), 1),
-        ("structured", (4, 256, 8), (4, 1024, 8), 2),
+        # The Jacobian's products are N^2 O^2 P, with P of order W^2, its rows N O P.
+        ("jacobian", (2, 256, 8), (8, 256, 8), 2, 1),
+        ("jacobian", (4, 256, 16), (4, 256, 64), 2, 1),
+        ("jacobian", (4, 256, 8), (4, 1024, 8), 2, 2),
+        # N^2 O P. Samples of x2 are taken in turn, in a loop that the compiler counts
+        # once: one power of N less, and the memory is that of O P.
+        ("ntk_vp", (2, 256, 8), (8, 256, 8), 1, 0),
+        ("ntk_vp", (4, 256, 16), (4, 256, 64), 1, 1),
+        ("ntk_vp", (4, 256, 8), (4, 1024, 8), 2, 2),
+        # Structured derivatives: N O W^2 for the sweep, only N^2 O^2 W for products,
+        # and N O W of memory.
+        ("structured", (2, 256, 8), (8, 256, 8), 1, 1),
+        ("structured", (4, 512, 4), (4, 512, 16), 1, 1),
+        ("structured", (4, 256, 8), (4, 1024, 8), 2, 1),
     ],
 )
-def test_operations_grow_with_the_exponents_of_theory(method, low, high, power):
-    assert exponent(method, 0, low, high) == pytest.approx(power, abs=0.3)
+def test_work_and_memory_grow_with_the_exponents_of_theory(
+    method, low, high, operations, memory
+):
+    assert exponent(method, 0, low, high) == pytest.approx(operations, abs=0.3)
+    assert exponent(method, 1, low, high) == pytest.approx(memory, abs=0.3)
 
 
 def test_structured_products_are_linear_in_the_width():
@@ -74,19 +85,13 @@ def test_structured_products_are_linear_in_the_width():
     assert growth == pytest.approx(1, abs=0.2)
 
 
-def test_structured_memory_is_linear_in_the_width():
-    low, high = (4, 512, 16), (4, 2048, 16)
-    assert exponent("structured", 1, low, high) == pytest.approx(1, abs=0.3)
-    assert exponent("jacobian", 1, low[:1] + (256, 16), (4, 512, 16)) > 1.5
-
-
 @pytest.mark.parametrize("layout", ["transposed", "scaled"])
 def test_the_layout_of_weights_costs_nothing(layout):
     plain = compiled("structured", 8, 256, 8)
     other = compiled("structured", 8, 256, 8, layout)
     assert other[0] < 1.1 * plain[0]
-    # A scaled copy of the weights is the only temporary.
-    assert other[1] < 1.1 * plain[1] + 4 * (128 * 256 + 256**2 + 256 * 8)
+    # Nowhere a copy of the weights, transposed or scaled.
+    assert other[1] < plain[1] + 4 * 256**2
 
 
 def test_symmetric_kernels_cost_about_half():
