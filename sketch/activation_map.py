@@ -2,6 +2,7 @@
 
 from copy import copy
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -37,6 +38,14 @@ class Tail:
     def size(self) -> int:
         """Number of random features."""
         return self.functions.w.shape[1]
+
+    @cached_property
+    def projected(self) -> int:
+        """How many directions there are without the opposites at the end."""
+        w = self.functions.w
+        half = -(-self.size // 2)
+        opposite = np.array_equal(w[:, half:], -w[:, : self.size - half])
+        return half if opposite else self.size
 
     @property
     def halves(self) -> tuple[np.ndarray, np.ndarray]:
@@ -76,8 +85,9 @@ class ActivationMap:
     ) -> None:
         self.activation, self.tail = activation, tail
         self.gains, self.apart = (1.0, 1.0), False
-        w = np.zeros((landmarks.phi.shape[1], 0)) if tail is None else tail.functions.w
-        both = np.concatenate([landmarks.phi.T, w], axis=1)
+        both = landmarks.phi.T
+        if tail is not None:
+            both = np.concatenate([both, tail.functions.w[:, : tail.projected]], axis=1)
         self.m = len(landmarks.phi)
         self.phi_weights = Matrix(both, phi_layout)
         self.psi_weights = Matrix(landmarks.psi.T, psi_layout)
@@ -94,6 +104,9 @@ class ActivationMap:
         known = None if self.tail is None else self.activation.variance(p)
         y = project(before.phi, self.phi_weights)
         c, t = y[..., : self.m], y[..., self.m :]
+        if self.tail is not None and self.tail.projected < self.tail.size:
+            opposite = -t[..., : self.tail.size - self.tail.projected]
+            t = array_namespace(t).concat([t, opposite], axis=-1)
         q = self.q.like(p)
         if before.psi is None:
             phi = self._nngp(self.activation.value(p, q, c), t, p)

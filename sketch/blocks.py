@@ -15,6 +15,7 @@ from array_api_compat import array_namespace, is_array_api_obj, is_numpy_array
 
 from ..dual_activations.backends import backend_of
 from .constants import Constant
+from .numpy_rows import Rows, applies
 from .windows import Window
 
 Array = Any
@@ -149,6 +150,9 @@ def project(blocks: Blocks, matrix: Matrix) -> Array:
 
 
 def _project_one(block: Block, weights: list[Constant]) -> Array:
+    if applies(block.array, block.window):
+        matrices = [w.like(block.array) for w in weights]
+        return block.finish(Rows(block.array, block.window).total(matrices))
     total = None
     for view, w in zip(block.views(), weights, strict=True):
         term = matmul(view, w)

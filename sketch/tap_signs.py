@@ -36,28 +36,33 @@ class TapSigns:
     def dense(self) -> np.ndarray:
         """The columns themselves, ``[features, m]``."""
         parts = []
-        for (taps, channels), pieces in zip(self.layout, self.pieces, strict=True):
-            g, column = np.zeros((taps, channels, self.m)), 0
-            for tap, columns in pieces:
-                width = columns.array.shape[1]
-                g[tap, :, column : column + width] = columns.array
-                column += width
-            parts.append(g.reshape(-1, self.m))
+        pairs = zip(self.layout, self.pieces, strict=True)
+        for (taps, channels), (g, columns) in pairs:
+            out = np.zeros((taps, channels, self.m))
+            for tap, (start, stop) in columns:
+                out[tap, :, start:stop] = g.array[:, start:stop]
+            parts.append(out.reshape(-1, self.m))
         return np.concatenate(parts)
 
 
-def _pieces(
-    rng: np.random.Generator, taps: int, channels: int, m: int
-) -> list[tuple[int, Constant]]:
-    """Tap by tap, the columns that see it."""
+# Signs of all columns, and which columns see which tap.
+Pieces = tuple[Constant, list[tuple[int, tuple[int, int]]]]
+
+
+def _pieces(rng: np.random.Generator, taps: int, channels: int, m: int) -> Pieces:
     g = taps**0.5 * signs(rng, channels, m)
     edges = [m * k // taps for k in range(taps + 1)]
-    pairs = zip(rng.permutation(taps).tolist(), edges, edges[1:], strict=False)
-    return [(tap, Constant(g[:, a:b])) for tap, a, b in pairs if b > a]
+    runs = [(a, b) for a, b in zip(edges, edges[1:], strict=False)]
+    pairs = zip(rng.permutation(taps).tolist(), runs, strict=True)
+    return Constant(g), [(tap, run) for tap, run in pairs if run[1] > run[0]]
 
 
-def _project_one(block: Block, pieces: list[tuple[int, Constant]]) -> Array:
-    views = block.views()
-    parts = [matmul(views[tap], columns) for tap, columns in pieces]
-    xp = array_namespace(block.array)
-    return block.finish(xp.concat(parts, axis=-1) if len(parts) > 1 else parts[0])
+def _project_one(block: Block, pieces: Pieces) -> Array:
+    g, columns = pieces
+    # As a column sees one tap, the pixels are projected once, and then shifted.
+    y = matmul(block.array, g)
+    if block.window is None:
+        return block.finish(y)
+    views = list(block.window.views(y))
+    parts = [views[tap][..., start:stop] for tap, (start, stop) in columns]
+    return block.finish(array_namespace(y).concat(parts, axis=-1))

@@ -40,13 +40,17 @@ class Window:
     def views(self, x: Array) -> Iterator[Array]:
         """For each tap, the pixel that every window has there: ``[n, *S, a] -> taps of
         [n, *S', a]``, as slices of one padded copy."""
+        return self._slices(self.padded(x), self.extent(tuple(x.shape[1:-1])))
+
+    def padded(self, x: Array) -> Array:
+        """The images with the pixels around them that windows reach."""
         spatial = tuple(x.shape[1:-1])
         for axis, (size, taps, stride) in enumerate(
             zip(spatial, self.shape, self.strides, strict=True), 1
         ):
             lo, hi = margins(size, taps, stride, self.padding)
             x = pad(x, axis, lo, hi, circular=self.padding == "CIRCULAR")
-        return self._slices(x, self.extent(spatial))
+        return x
 
     def _slices(self, padded: Array, out: tuple[int, ...]) -> Iterator[Array]:
         for tap in range(self.taps):
