@@ -1,5 +1,9 @@
 """Kernels over whole datasets, tile by tile."""
 
+import io
+import re
+import sys
+import time
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
@@ -114,6 +118,26 @@ def test_the_result_is_numpy_in_the_dtype_of_the_inputs(xp):
     expected = tg.compute(KERNEL, np.asarray(inputs(4), np.float32))
     # Inner products of a tile are summed in another order, and some are near zero.
     np.testing.assert_allclose(k, expected, rtol=1e-6, atol=1e-7)
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_a_bar_tells_tiles_per_second_and_the_time_left(monkeypatch, tmp_path):
+    pytest.importorskip("tqdm", reason="needs the extra 'progress'")
+
+    def slow(x1, x2=None, get="ntk"):
+        time.sleep(0.3)
+        return KERNEL(x1, x2, get)
+
+    for path, shown in ((tmp_path / "k", True), (None, False)):
+        monkeypatch.setattr(sys, "stderr", Terminal())
+        tg.compute(slow, inputs(6), tile=2, path=path)
+        bars = sys.stderr.getvalue()
+        found = re.search(r"ntk: +\d+%.* 5/6 \[00:0\d<00:0\d, .*(tile/s|s/tile)", bars)
+        assert bool(found) == shown, bars
 
 
 def test_bad_input_is_named():

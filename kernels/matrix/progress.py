@@ -22,8 +22,9 @@ def progress_bar(
         yield lambda step, **shown: None
         return
     # disable=None: tqdm looks whether stderr is a terminal. Short work needs no bar.
+    scaled = total >= 10_000
     with tqdm(
-        total=total, desc=label, unit=unit, unit_scale=True, disable=None, delay=1
+        total=total, desc=label, unit=unit, unit_scale=scaled, disable=None, delay=1
     ) as bar:
 
         def advance(step: int, **shown: str) -> None:
