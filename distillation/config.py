@@ -118,6 +118,13 @@ class Config:
                 f"Config: patience is {self.patience}, but validation is 0: stopping "
                 "early needs held-out images; pass e.g. validation=0.1"
             )
+        if self.sketch is not None and not all(
+            isinstance(kernel, ExactKernel) for kernel in self.kernels
+        ):
+            raise TypeError(
+                f"Config: sketch is {self.sketch}, expected None for a network that is "
+                "a kernel already; only networks made by serial are sketched"
+            )
         if self.sketch_steps is not None and self.sketch is None:
             raise ValueError(
                 f"Config: sketch_steps is {self.sketch_steps}, but sketch is None; "

@@ -9,6 +9,7 @@ import numpy as np
 from ..kernels import compute, compute_gradient
 from ..kernels.matrix.pull_back import native
 from .ridge_loss import ridge_loss
+from .sketched import sketched_gradients
 
 Array = Any
 
@@ -48,7 +49,8 @@ def kip_gradients(
 
     The kernel matrices are computed tile by tile, the system is solved in float64, and
     the gradients are pulled back tile by tile: the graph of the kernel is never in
-    memory, only one tile of it.
+    memory, only one tile of it. A ``SketchedKernel`` is used through its features, and
+    tile and executor do not matter.
 
     Args:
         kernel: ``kernel(x1, x2, get)``.
@@ -69,6 +71,9 @@ def kip_gradients(
     True
     """
     images, x = native(kernel, images), native(kernel, x)
+    if hasattr(kernel, "features"):
+        loss, gradient = sketched_gradients(kernel, images, labels, x, y, ridge, get)
+        return Gradients(loss.value, gradient, loss.labels, loss.predictions)
     k_st = compute(kernel, images, x, get, tile, executor)
     k_ss = compute(kernel, images, None, get, tile, executor)
     loss = ridge_loss(k_ss, k_st, labels, y, ridge)

@@ -59,6 +59,18 @@ def ridge_loss(
         ridge: lambda, in units of the mean diagonal of K_ss.
     """
     k_ss, k_st = np.asarray(k_ss, np.float64), np.asarray(k_st, np.float64)
+    with np.errstate(over="ignore", invalid="ignore"):
+        # An optimiser that runs away overflows: the caller is told by the value.
+        return _loss(k_ss, k_st, y_s, y_t, ridge)
+
+
+def _loss(
+    k_ss: np.ndarray,
+    k_st: np.ndarray,
+    y_s: np.ndarray,
+    y_t: np.ndarray,
+    ridge: float,
+) -> Loss:
     n, targets = k_st.shape
     factor = factorise(k_ss, ridge * float(np.trace(k_ss)) / n)
     alpha = factor.solve(y_s)

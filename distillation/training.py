@@ -10,15 +10,18 @@ import numpy as np
 from ..datasets import accuracy, centred_one_hot, stratified_split
 from ..kernels import compute
 from ..kernels.matrix.pull_back import native
+from ..sketch import SketchedKernel
 from .batches import Batches, generator
 from .checkpoint import Checkpoint
 from .config import Config
 from .folder import TrainingSet
-from .objective import kip_gradients
+from .objective import Gradients, kip_gradients
 from .optimizers import optimizer
 from .ridge_loss import predict
 from .starts import start
 
+# Training images that the landmarks of a sketch are chosen from.
+SAMPLE = 2000
 Score = Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray], float]
 
 
@@ -66,21 +69,10 @@ class Trainer:
         Raises:
             NonFiniteLossError: the step led nowhere; ``state`` is what it was.
         """
-        config, number = self.config, state.step
+        number = state.step
         chosen = self.kept[self.batches(number)]
         x = self._augmented(self._x(chosen), number)
-        kernel = self.kernel(number)
-        found = kip_gradients(
-            kernel,
-            state.images,
-            state.labels,
-            x,
-            centred_one_hot(self.data.labels[chosen], self.data.classes),
-            config.ridge,
-            config.get,
-            config.tile,
-            executor,
-        )
+        found = self._gradients(state, x, chosen, executor)
         parameters, remembered = self.optimizer.step(
             self._parameters(state.images, state.labels),
             self._parameters(found.images, found.labels),
@@ -96,10 +88,56 @@ class Trainer:
         seen = accuracy(found.predictions, self.data.labels[chosen])
         return after, {"loss": found.loss, "accuracy": seen}
 
+    def _gradients(
+        self, state: Checkpoint, x: np.ndarray, chosen: np.ndarray, executor: Any
+    ) -> Gradients:
+        """The objective of a step and its gradients.
+
+        Raises:
+            NonFiniteLossError: what was learned so far is no input for a kernel.
+        """
+        config = self.config
+        y = centred_one_hot(self.data.labels[chosen], self.data.classes)
+        try:
+            return kip_gradients(
+                self.kernel(state.step),
+                state.images,
+                state.labels,
+                x,
+                y,
+                config.ridge,
+                config.get,
+                config.tile,
+                executor,
+            )
+        except ValueError as error:
+            if not state.step:
+                raise
+            # It was fit at the first step, so the images are what went wrong.
+            raise NonFiniteLossError(f"step {state.step + 1}: {error}") from error
+
     def kernel(self, step: int) -> Callable[..., Any]:
         """The kernel of a step."""
         rng = generator(self.config.seed, "architecture", step)
-        return self.kernels[int(rng.integers(len(self.kernels)))]
+        number = int(rng.integers(len(self.kernels)))
+        last = self.config.sketch_steps
+        if self.config.sketch is None or last is not None and step >= last:
+            return self.kernels[number]
+        return self.sketches[number]
+
+    @cached_property
+    def sketches(self) -> tuple[SketchedKernel, ...]:
+        """Sketches of all kernels, with landmarks from training images."""
+        config = self.config
+        rng = generator(config.seed, "sketch")
+        some = np.sort(rng.permutation(self.kept)[:SAMPLE])
+        x = self._x(some)
+        return tuple(
+            SketchedKernel(
+                kernel.net, config.sketch, config.sketch_method, config.seed
+            ).fit(x)
+            for kernel in self.kernels
+        )
 
     @cached_property
     def validation(self) -> tuple[np.ndarray, np.ndarray]:

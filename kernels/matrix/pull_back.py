@@ -1,6 +1,8 @@
 """From the gradient of one tile of a kernel to the gradients of its inputs."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
 from importlib.util import find_spec
 from typing import Any
 
@@ -40,13 +42,35 @@ def pull_back_of(kernel: Callable[..., Any], x: Array, name: str) -> PullBack:
     if is_torch_array(x) or not is_jax_array(x) and _belongs_to_torch(kernel):
         from .torch_pull_back import pull_back
     elif is_jax_array(x) or find_spec("jax"):
-        from .jax_pull_back import pull_back
+        return _by_jax(Same(kernel), name)
     else:
         raise ModuleNotFoundError(
             f"the gradient of {type(kernel).__name__} needs JAX or torch, and neither "
             "is installed; pip install 'tangency[jax]'"
         )
     return pull_back(kernel, name)
+
+
+@dataclass(frozen=True, eq=False)
+class Same:
+    """A key that is equal only for the very same kernel: a sketch may equal another in
+    its settings, and not in its landmarks."""
+
+    kernel: Callable[..., Any]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Same) and other.kernel is self.kernel
+
+    def __hash__(self) -> int:
+        return id(self.kernel)
+
+
+@lru_cache(maxsize=16)
+def _by_jax(same: Same, name: str) -> PullBack:
+    """Kept, so that the steps of an optimiser compile once."""
+    from .jax_pull_back import pull_back
+
+    return pull_back(same.kernel, name)
 
 
 def native(kernel: Any, x: Array) -> Array:
