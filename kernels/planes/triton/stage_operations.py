@@ -187,14 +187,18 @@ class Operations(Lines):
     def _variances(self, op: Op, n: int, k: str) -> tuple[str, str]:
         offset = self.spec.maps + self._map_offset(n)
         if not self.recording:
-            first = f"tl.load(maps1 + n * map_size + {offset} + at1{self.loaded})"
-            second = f"tl.load(maps2 + m * map_size + {offset} + at2{self.loaded})"
+            # Entries that are left over have variance 1, so that nothing overflows.
+            loaded = self.loaded.replace("0.0", "1.0")
+            first = f"tl.load(maps1 + n * map_size + {offset} + at1{loaded})"
+            second = f"tl.load(maps2 + m * map_size + {offset} + at2{loaded})"
             return self.let(first, "p"), self.let(second, "q")
         p = k
         if isinstance(op, Normalize):
             for axis in (0, 1):
                 if op.spatial[axis]:
                     p = self._mean(p, axis, self.regions[n][axis])
+        if not self.tile.exact:
+            p = self.let(f"tl.where(live, {p}, 1.0)", "p")
         place = f"maps1 + n * map_size + {offset} + at1"
         self.put(f"tl.store({place}, {p}{self.stored})")
         return p, p

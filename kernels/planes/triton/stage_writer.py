@@ -58,7 +58,9 @@ class _Writer(Operations, Ends):
             self.put(f"n = tl.load(first + pair{mask}).to(tl.int64)")
             self.put(f"m = tl.load(second + pair{mask}).to(tl.int64)")
             self.put("pair = pair.to(tl.int64)")
-        program = "tl.program_id(0).to(tl.int64) * tl.num_programs(1) + tl.program_id(1)"
+        program = (
+            "tl.program_id(0).to(tl.int64) * tl.num_programs(1) + tl.program_id(1)"
+        )
         size = self.spec.buffers * tile.entries
         self.put(f"work = scratch + ({program}) * {size}")
 
@@ -76,7 +78,7 @@ class _Writer(Operations, Ends):
                 self.put(f"{inside} = {inside}{live}")
 
     def _offsets(self, axis: int) -> list[tuple[int, bool]]:
-        """The offsets that boxes read at along an axis, and whether they wrap around."""
+        """The offsets that boxes read at along an axis, and whether they wrap."""
         found = set()
         for op in self.stage.ops:
             if isinstance(op, Box):

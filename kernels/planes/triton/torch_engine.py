@@ -46,13 +46,13 @@ def why_not_on(x: Tensor) -> str | None:
 def why_not_for(program: Program) -> str | None:
     """Why a program has no Triton kernels; None where it has."""
     from .dense_program import dense_program
-    from .torch_kernel import PlaneKernel
+    from .stage_support import why_not
 
+    if not program.one_pixel:
+        reason = why_not(program)
+        return reason and f"has no kernel for this network: {reason}"
     try:
-        if program.one_pixel:
-            dense_program(program)
-        else:
-            PlaneKernel(program, ("ntk",)).planes(double=False).specs  # noqa: B018
+        dense_program(program)
     except NoDual as error:
         return f"has no kernel for this network: {error}"
     return None

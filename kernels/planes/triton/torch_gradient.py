@@ -48,7 +48,7 @@ def pull_back(
     seed: Tensor,
     bars: tuple[Bars, Bars],
 ) -> None:
-    """Add the gradients of sum(seed * run(planes, one, two, first, second)) to ``bars``.
+    """Add the gradients of sum(seed * run(planes, one, two, ...)) to ``bars``.
 
     Where a derivative is infinite, at equal images, it counts as 0.
     """
@@ -89,10 +89,8 @@ def _part(
             entry = [torch.zeros_like(entries[s - 1])] * 2
         else:
             entry = [bar.new_zeros((n, n_blocks, one[0][0].numel())) for _ in range(2)]
-        launch(
-            spec, "backward", n, n_blocks, bar, *given, *table_arguments(planes, s, found),
-            bar, *entry, *maps,
-        )  # fmt: skip
+        given += (*table_arguments(planes, s, found), bar, *entry, *maps)
+        launch(spec, "backward", n, n_blocks, bar, *given)
         for side, which in zip(bars, pairs, strict=True):
             own = maps.pop(0)
             if size:

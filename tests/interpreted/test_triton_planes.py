@@ -1,0 +1,255 @@
+"""Plane kernels in Triton, value and gradient, against the CPU engine in float64."""
+
+import numpy as np
+import pytest
+import torch
+from triton.runtime import interpreter
+
+import tangency as tg
+from tangency.kernels.planes import kernel, lower, vjp
+from tangency.kernels.planes.triton import torch_gradient, torch_kernel, torch_planes
+from tangency.kernels.planes.triton.stage_support import why_not
+from tangency.kernels.planes.triton.torch_kernel import PlaneKernel
+
+NAMES = ("nngp", "ntk")
+# float64 differs by the order of sums, float32 by the rounding of each operation.
+TOLERANCE = {np.float64: 1e-13, np.float32: 2e-6}
+
+
+@pytest.fixture(autouse=True)
+def language_replaced_once(monkeypatch):
+    """At every call of a function the interpreter looks for what it has to replace in
+    ``triton.language``: half of the time of these tests, where once per module will do.
+    """
+    done = set()
+
+    def call(function, *arguments, **options):
+        module = function.fn.__module__
+        if module.startswith("triton.") and module not in done:
+            done.add(module)
+            interpreter._patch_lang(function.fn)
+        return function.rewrite()(*arguments, **options)
+
+    monkeypatch.setattr(interpreter.InterpretedFunction, "__call__", call)
+
+
+def conv(taps=3, padding="SAME", strides=(1, 1)):
+    shape = (taps, taps)
+    return tg.Conv(8, shape, strides, padding, W_std=2**0.5, b_std=0.1)
+
+
+def pool(window=2, strides=None, padding="VALID", **options):
+    strides = (strides or window,) * 2
+    return tg.AvgPool((window, window), strides, padding, **options)
+
+
+RESIDUAL = tg.parallel(tg.serial(tg.Relu(), conv()), tg.Identity())
+SHORTCUT = tg.parallel(
+    tg.serial(conv(strides=(2, 2)), tg.Relu(), conv()), conv(1, strides=(2, 2))
+)
+CIRCULAR = tg.SumPool((3, 2), (2, 2), "CIRCULAR")
+# Networks and images that are small, odd, not square, or of one axis.
+NETWORKS = {
+    "global pool": (
+        tg.serial(conv(), tg.Relu(), conv(), tg.Relu(), tg.GlobalAvgPool()),
+        (3, 2, 3),
+    ),
+    "cone of a flatten": (
+        tg.serial(conv(), tg.Relu(), pool(), conv(), tg.Erf(), tg.Flatten()),
+        (4, 4, 2),
+    ),
+    "head": (
+        tg.serial(
+            conv(), tg.Relu(), tg.Flatten(), tg.Dense(3), tg.Relu(), tg.Dense(1)
+        ),
+        (3, 2, 5),
+    ),
+    "unpadded": (
+        tg.serial(conv(padding="VALID"), tg.Relu(), conv(), tg.Relu(), pool(),
+                  tg.GlobalAvgPool()),
+        (4, 5, 2),
+    ),
+    "circular": (
+        tg.serial(conv(padding="CIRCULAR"), tg.Gelu(), CIRCULAR,
+                  conv(2, "CIRCULAR"), tg.Relu(), tg.GlobalSumPool()),
+        (4, 3, 1),
+    ),
+    "residual": (
+        tg.serial(conv(), tg.FanOut(2), RESIDUAL, tg.FanInSum(),
+                  tg.LayerNorm(axis=(1, 2, 3)), tg.Sin(), tg.GlobalAvgPool()),
+        (3, 3, 1),
+    ),
+    "strided shortcut": (
+        tg.serial(tg.FanOut(2), SHORTCUT, tg.FanInSum(), tg.Relu(), tg.Flatten()),
+        (5, 4, 2),
+    ),
+    "overlapping windows": (
+        tg.serial(conv(), tg.Relu(), pool(3, 2, "SAME", normalize_edges=True),
+                  conv(2), tg.Relu(), tg.GlobalAvgPool()),
+        (3, 4, 2),
+    ),
+    "one axis": (
+        tg.serial(tg.Conv(8, (3,), padding="SAME"), tg.Relu(), tg.AvgPool((2,), (2,)),
+                  tg.Conv(8, (1,)), tg.Relu(), tg.GlobalAvgPool()),
+        (6, 2),
+    ),
+    "standard parameterization": (
+        tg.serial(
+            tg.Conv(8, (2, 2), padding="SAME", parameterization="standard"),
+            tg.Sign(), tg.Conv(8, (1, 1), parameterization="standard"), tg.Relu(),
+            tg.GlobalAvgPool(),
+        ),
+        (2, 3, 2),
+    ),
+}  # fmt: skip
+
+
+def images(n, shape, dtype, seed=0):
+    return np.random.default_rng(seed).standard_normal((n, *shape)).astype(dtype)
+
+
+def relative(got, expected):
+    """The largest difference, in units of the largest entry."""
+    return np.abs(np.asarray(got) - expected).max() / np.abs(expected).max()
+
+
+def compare(net, x1, x2, names=NAMES, gradient_tolerance=None):
+    """Kernels and gradients of both engines, on images as they are."""
+    program = lower(net, x1.shape)
+    wide = [x if x is None else x.astype(np.float64) for x in (x1, x2)]
+    given = [x if x is None else torch.from_numpy(x) for x in (x1, x2)]
+    tolerance = TOLERANCE[x1.dtype.type]
+    plane_kernel = PlaneKernel(program, names)
+    found = plane_kernel.forward(*given)
+    for got, expected in zip(found, kernel(program, *wide, names), strict=True):
+        assert got.dtype == given[0].dtype
+        assert relative(got, expected) < tolerance
+    rng = np.random.default_rng(1)
+    bars = [rng.standard_normal(tuple(found[0].shape)) for _ in names]
+    gradients = plane_kernel.vjp(*given, tuple(map(torch.from_numpy, bars)))
+    expected = vjp(program, *wide, **dict(zip(names, bars, strict=True)))
+    for got, wanted in zip(gradients, expected, strict=True):
+        assert (got is None) == (wanted is None)
+        if got is not None:
+            assert got.dtype == given[0].dtype
+            assert relative(got, wanted) < (gradient_tolerance or tolerance)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_plane_kernels_equal_the_cpu_engine(name):
+    net, shape = NETWORKS[name]
+    compare(net, images(3, shape, np.float64), images(2, shape, np.float64, 1))
+
+
+@pytest.mark.parametrize("name", ["global pool", "strided shortcut", "residual"])
+def test_float32_is_within_two_millionths_of_float64(name):
+    net, shape = NETWORKS[name]
+    compare(net, images(3, shape, np.float32), images(2, shape, np.float32, 1))
+
+
+@pytest.mark.parametrize("names", [("nngp",), ("ntk",), ("ntk", "nngp")])
+def test_any_kernels_can_be_asked_for(names):
+    net, shape = NETWORKS["strided shortcut"]
+    compare(net, images(2, shape, np.float64), images(2, shape, np.float64, 1), names)
+
+
+def test_a_kernel_with_itself_runs_half_of_the_pairs_block_by_block(monkeypatch):
+    monkeypatch.setattr(torch_kernel, "BLOCK", 2)
+    listed = []
+    run = torch_kernel.run
+
+    def counting(planes, one, two, first, second):
+        listed.extend(zip(first.tolist(), second.tolist(), strict=True))
+        return run(planes, one, two, first, second)
+
+    monkeypatch.setattr(torch_kernel, "run", counting)
+    net, shape = NETWORKS["strided shortcut"]
+    compare(net, images(5, shape, np.float64), None)
+    assert sorted(listed) == [(i, j) for i in range(5) for j in range(i, 5)]
+
+
+@pytest.mark.parametrize("name", ["cone of a flatten", "global pool"])
+def test_rows_of_displacements_can_be_split_among_programs(name, monkeypatch):
+    monkeypatch.setattr(torch_planes, "block_count", lambda *_: 3)
+    monkeypatch.setattr(torch_gradient, "block_count", lambda *_: 3)
+    net, shape = NETWORKS[name]
+    compare(net, images(2, shape, np.float64), images(2, shape, np.float64, 1))
+
+
+def test_pairs_are_split_so_that_their_planes_fit_the_budget(monkeypatch):
+    net, shape = NETWORKS["strided shortcut"]
+    parts = []
+    chunks = torch_planes.chunks
+
+    def recording(*arguments):
+        parts.append(chunks(*arguments))
+        return parts[-1]
+
+    for module in (torch_planes, torch_gradient):
+        monkeypatch.setattr(module, "chunks", recording)
+    monkeypatch.setattr(torch_planes, "HOST_BYTES", 1 << 13)
+    compare(net, images(3, shape, np.float64), images(3, shape, np.float64, 1))
+    assert max(map(len, parts)) > 1
+
+
+def test_a_pair_that_does_not_fit_the_budget_is_refused(monkeypatch):
+    monkeypatch.setattr(torch_planes, "HOST_BYTES", 1)
+    net, shape = NETWORKS["strided shortcut"]
+    x = torch.from_numpy(images(2, shape, np.float32))
+    with pytest.raises(torch.OutOfMemoryError, match="free memory there, or use"):
+        PlaneKernel(lower(net, tuple(x.shape)), NAMES).forward(x, None)
+
+
+@pytest.mark.parametrize("distance", [0.0, 1e-6, 1e-3])
+def test_images_that_are_equal_or_nearly_so_keep_their_digits(distance):
+    net, shape = NETWORKS["global pool"]
+    x1 = images(2, shape, np.float32)
+    x2 = x1 + np.float32(distance) * images(2, shape, np.float32, 1)
+    # Gradients in float32 grow as one over the angle before they cancel.
+    compare(net, x1, x2, gradient_tolerance=2e-5)
+
+
+def test_equal_patches_within_an_image_have_angle_zero_in_float32():
+    # The NTK has an error of the root of that of a correlation of one.
+    net, shape = NETWORKS["global pool"]
+    x1 = images(2, shape, np.float32)
+    x1[0], x1[1, :2] = 0.7, -0.3
+    compare(net, x1, None, gradient_tolerance=1e-4)
+
+
+def test_black_images_have_finite_kernels_and_gradients():
+    net = tg.serial(tg.Conv(8, (3, 3), padding="SAME"), tg.Relu(), tg.GlobalAvgPool())
+    x = images(3, (3, 3, 1), np.float32)
+    x[1] = 0
+    compare(net, x, None)
+
+
+@pytest.mark.parametrize(
+    ("layers", "shape", "reason"),
+    [
+        ([conv()], (96, 96, 3), "96 x 96 pixels are too large for the registers"),
+        ([conv(5, "CIRCULAR")], (4, 4, 1), "a circular window of 5 pixels on an axis"),
+        ([conv(), CIRCULAR], (2, 4, 1), "a circular window of 3 pixels on an axis"),
+        ([conv(), tg.Hermite(20)], (3, 3, 1), "a polynomial of degree 20 is too long"),
+    ],
+)
+def test_what_is_not_covered_is_refused_with_the_reason(layers, shape, reason):
+    net = tg.serial(*layers, tg.GlobalAvgPool())
+    assert reason in why_not(lower(net, (1, *shape)))
+
+
+def test_what_is_covered_has_no_reason_against_it():
+    for net, shape in NETWORKS.values():
+        assert why_not(lower(net, (1, *shape))) is None
+
+
+def test_a_call_writes_the_same_bits_every_time():
+    net, shape = NETWORKS["cone of a flatten"]
+    x = torch.from_numpy(images(3, shape, np.float32))
+    plane_kernel = PlaneKernel(lower(net, tuple(x.shape)), NAMES)
+    bars = tuple(torch.ones(3, 3) for _ in NAMES)
+    runs = [
+        (*plane_kernel.forward(x, None), plane_kernel.vjp(x, None, bars)[0])
+        for _ in "ab"
+    ]
+    assert all(torch.equal(a, b) for a, b in zip(*runs, strict=True))
