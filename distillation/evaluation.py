@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from array_api_compat import array_namespace
 
 from ..datasets import accuracy, balanced_subset, centred_one_hot
 from ..kernels import ExactKernel, compute
@@ -30,11 +31,14 @@ def kernel_accuracy(
     Args:
         kernel: ``kernel(x1, x2, get)``.
         images, labels: the support set, ``[n, ...]`` and ``[n, C]``.
-        x, classes: test inputs ``[m, ...]`` and their classes ``[m]``.
+        x, classes: test inputs ``[m, ...]`` and their classes ``[m]``; they get the
+            dtype of the images, in which the kernel is computed.
         ridge: in units of the mean diagonal of the support's kernel.
         get: "ntk" or "nngp".
         tile, executor: as of ``compute``.
     """
+    if x.dtype != images.dtype:
+        x = array_namespace(x).astype(x, images.dtype)
     k_ss = compute(kernel, images, None, get, tile, executor)
     k_st = compute(kernel, images, x, get, tile, executor)
     return accuracy(predict(k_ss, k_st, labels, ridge), classes)

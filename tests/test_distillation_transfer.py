@@ -138,6 +138,9 @@ def test_kernel_accuracy_is_that_of_kernel_regression():
     mean, _, _ = model.predict(test.images)
     assert found == tg.accuracy(mean, test.labels)
     assert 0.7 < found < 1
+    # Distilled images are float64 where nothing else is asked for.
+    wide = few.images.astype(np.float64), *sets[1:]
+    assert kernel_accuracy(kernel, *wide, ridge=1e-3, get="nngp") == found
 
 
 def test_scores_of_a_support_set_come_with_natural_images_of_equal_count():
