@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import tangency as tg
 from tangency.kernels.matrix.execution import IN_FLIGHT, run_tasks
-from tangency.kernels.matrix.tiles import Grid, size, tile_size
+from tangency.kernels.matrix.tiles import Grid, file_tile, size, tile_size
 
 NET = tg.serial(tg.Dense(8, b_std=0.1), tg.Relu(), tg.Dense(1))
 KERNEL = tg.ExactKernel(NET)
@@ -59,6 +59,28 @@ def test_tiles_are_smaller_where_more_pixels_are_tracked():
     assert tile_size(tg.ExactKernel(flat), image) == 64
     assert tile_size(tg.ExactKernel(pooled), image) == 8
     assert tile_size(lambda *_: None, (9, 999, 999, 3)) == 1
+
+
+def test_tiles_that_are_written_are_large_but_shared_out_evenly():
+    image = tg.serial(tg.Conv(1, (3, 3)), tg.Relu(), tg.GlobalAvgPool())
+    assert file_tile(KERNEL, (10**6, 3), 10**6) == 2048
+    assert file_tile(KERNEL, (1000, 3), 1000) == 125
+    assert file_tile(KERNEL, (1, 3), 1) == 64
+    assert file_tile(tg.ExactKernel(image), (10**5, 32, 32, 3), 10**5) < 512
+
+
+def test_a_tile_of_a_slow_kernel_takes_seconds_not_minutes():
+    image = tg.serial(tg.Conv(1, (3, 3)), tg.Relu(), tg.GlobalAvgPool())
+    slow = tg.ExactKernel(tg.serial(*[image.layers[0], tg.Relu()] * 4), "exact")
+    side = file_tile(slow, (1000, 32, 32, 3), 1000)
+    assert 1 <= side <= 8
+    # Never less than one row, whatever a pair costs.
+    assert file_tile(lambda *_: None, (500, 999, 999, 3), 500) == 1
+    # And never so many tiles that no folder could hold them.
+    assert file_tile(lambda *_: None, (10**5, 999, 999, 3), 10**5) == 100
+    for n in (1, 2, 97, 101):
+        blocks = Grid(n, n, file_tile(slow, (n, 32, 32, 3), n)).row_blocks
+        assert max(map(size, blocks)) - min(map(size, blocks)) <= 1
 
 
 def test_diagonals_need_no_matrix():

@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import socket
 import tracemalloc
 from dataclasses import dataclass
 
@@ -14,8 +13,6 @@ from hypothesis import strategies as st
 
 import tangency as tg
 from tangency.kernels.matrix.description import describe, rebuild
-from tangency.kernels.matrix.files import created, sweep, written_whole
-from tangency.kernels.matrix.tiles import Grid, file_tile, size
 
 NET = tg.serial(tg.Dense(8, W_std=1.4, b_std=0.1), tg.Relu(), tg.Dense(1))
 KERNEL = tg.ExactKernel(NET)
@@ -382,54 +379,3 @@ def test_published_kernels_are_read(tmp_path):
     os.remove(tmp_path / "ntk-0-2")
     with pytest.raises(ValueError, match="no block ntk-0-2"):
         tg.open_matrix(tmp_path)
-
-
-def test_tiles_that_are_written_are_large_but_shared_out_evenly():
-    image = tg.serial(tg.Conv(1, (3, 3)), tg.Relu(), tg.GlobalAvgPool())
-    assert file_tile(KERNEL, (10**6, 3), 10**6) == 2048
-    assert file_tile(KERNEL, (1000, 3), 1000) == 125
-    assert file_tile(KERNEL, (1, 3), 1) == 64
-    assert file_tile(tg.ExactKernel(image), (10**5, 32, 32, 3), 10**5) < 512
-
-
-def test_a_tile_of_a_slow_kernel_takes_seconds_not_minutes():
-    image = tg.serial(tg.Conv(1, (3, 3)), tg.Relu(), tg.GlobalAvgPool())
-    slow = tg.ExactKernel(tg.serial(*[image.layers[0], tg.Relu()] * 4), "exact")
-    side = file_tile(slow, (1000, 32, 32, 3), 1000)
-    assert 1 <= side <= 8
-    # Never less than one row, whatever a pair costs.
-    assert file_tile(lambda *_: None, (500, 999, 999, 3), 500) == 1
-    # And never so many tiles that no folder could hold them.
-    assert file_tile(lambda *_: None, (10**5, 999, 999, 3), 10**5) == 100
-    for n in (1, 2, 97, 101):
-        blocks = Grid(n, n, file_tile(slow, (n, 32, 32, 3), n)).row_blocks
-        assert max(map(size, blocks)) - min(map(size, blocks)) <= 1
-
-
-def test_a_file_is_whole_or_not_there(tmp_path):
-    with pytest.raises(ZeroDivisionError):
-        with written_whole(tmp_path / "a") as file:
-            file.write(b"half")
-            raise ZeroDivisionError
-    assert list(tmp_path.iterdir()) == []
-    with written_whole(tmp_path / "a") as file:
-        file.write(b"all")
-    assert (tmp_path / "a").read_bytes() == b"all"
-
-
-def test_only_the_first_creates_a_file(tmp_path):
-    assert created(tmp_path / "a", b"first") and not created(tmp_path / "a", b"second")
-    assert [f.read_bytes() for f in tmp_path.iterdir()] == [b"first"]
-
-
-def test_what_a_killed_process_left_is_swept(tmp_path):
-    host = socket.gethostname().replace(".", "-")
-    dead = tmp_path / f".ntk-0-0.npy.{host}.{2**22 + 1}.abcdef01.part"
-    others = [
-        tmp_path / f".ntk-0-0.npy.{host}.{os.getpid()}.abcdef01.part",
-        tmp_path / ".ntk-0-0.npy.elsewhere.1.abcdef01.part",
-    ]
-    for file in (dead, *others):
-        file.touch()
-    sweep(tmp_path)
-    assert sorted(tmp_path.iterdir()) == sorted(others)
