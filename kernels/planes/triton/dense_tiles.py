@@ -45,20 +45,18 @@ def gram_constants(
     }
 
 
-def forward_tiles(float64: bool, wide: bool, precision: str) -> Tiles:
+def forward_tiles(float64: bool, wide: bool) -> Tiles:
     """Of ``dense_forward.gram_kernel``; ``wide`` layers are float64 on float32."""
     if float64:
         constants = {"BM": 64, "BN": 64, "BK": 16, "GROUP": 8, "STRIP": 4}
-        return Tiles(constants, {"num_warps": 4, "num_stages": 3})
-    columns = 64 if precision == "tf32x3" else 128
-    constants = {"BM": 128, "BN": columns, "BK": 32, "GROUP": 8}
-    constants["STRIP"] = 4 if wide else 8
+        return Tiles(constants, {"num_warps": 8, "num_stages": 3})
+    constants = {"BM": 128, "BN": 64, "BK": 32, "GROUP": 8, "STRIP": 4 if wide else 8}
     return Tiles(constants, {"num_warps": 8, "num_stages": 3})
 
 
 def sweep_tiles(values: int, float64: bool) -> Tiles:
     """Of ``dense_backward.sweep_kernel``: the more values, the fewer pairs a thread."""
-    per_thread = 4 if values * (2 if float64 else 1) <= 12 else 2
+    per_thread = 2 if values * (2 if float64 else 1) <= 7 else 1
     return Tiles(
         {"BM": 4 * per_thread, "BN": SWEEP_COLUMNS}, {"num_warps": 4, "num_stages": 1}
     )
@@ -67,7 +65,7 @@ def sweep_tiles(values: int, float64: bool) -> Tiles:
 def pull_tiles(float64: bool) -> Tiles:
     """Of ``dense_backward.pull_kernel``."""
     constants = {"BM": 64, "BN": 64, "BK": 16 if float64 else 32}
-    return Tiles(constants, {"num_warps": 4, "num_stages": 3})
+    return Tiles(constants, {"num_warps": 8, "num_stages": 3})
 
 
 ROWS = Tiles({"B": 128}, {"num_warps": 4, "num_stages": 1})

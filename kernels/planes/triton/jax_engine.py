@@ -84,7 +84,7 @@ def _gram(
     x1, x2 = (x.reshape(len(x), -1) for x in (xs[0], xs[-1]))
     (n, d), m, float64 = x1.shape, len(x2), x1.dtype == "float64"
     constants = gram_constants(program, names, precision, float64)
-    tiles = forward_tiles(float64, constants["WIDE"], constants["PRECISION"])
+    tiles = forward_tiles(float64, constants["WIDE"])
     shapes = ((n, m), (n, m), (n,), (m,))
     same = len(xs) == 1
     nngp, ntk, _, _ = import_module("jax_triton").triton_call(
