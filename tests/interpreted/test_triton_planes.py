@@ -135,7 +135,14 @@ def compare(net, x1, x2, names=NAMES, gradient_tolerance=None):
             assert relative(got, wanted) < (gradient_tolerance or tolerance)
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+SLOW = ("overlapping windows", "circular")
+ALL = [
+    pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name
+    for name in NETWORKS
+]
+
+
+@pytest.mark.parametrize("name", ALL)
 def test_plane_kernels_equal_the_cpu_engine(name):
     net, shape = NETWORKS[name]
     compare(net, images(3, shape, np.float64), images(2, shape, np.float64, 1))
@@ -168,7 +175,7 @@ def test_a_kernel_with_itself_runs_half_of_the_pairs_block_by_block(monkeypatch)
     assert sorted(listed) == [(i, j) for i in range(5) for j in range(i, 5)]
 
 
-@pytest.mark.parametrize("name", ["cone of a flatten", "global pool"])
+@pytest.mark.parametrize("name", ["strided shortcut", "global pool"])
 def test_rows_of_displacements_can_be_split_among_programs(name, monkeypatch):
     monkeypatch.setattr(torch_planes, "block_count", lambda *_: 3)
     monkeypatch.setattr(torch_gradient, "block_count", lambda *_: 3)
@@ -187,7 +194,7 @@ def test_pairs_are_split_so_that_their_planes_fit_the_budget(monkeypatch):
 
     for module in (torch_planes, torch_gradient):
         monkeypatch.setattr(module, "chunks", recording)
-    monkeypatch.setattr(torch_planes, "HOST_BYTES", 1 << 13)
+    monkeypatch.setattr(torch_planes, "HOST_BYTES", 1 << 15)
     compare(net, images(3, shape, np.float64), images(3, shape, np.float64, 1))
     assert max(map(len, parts)) > 1
 
@@ -200,7 +207,7 @@ def test_a_pair_that_does_not_fit_the_budget_is_refused(monkeypatch):
         PlaneKernel(lower(net, tuple(x.shape)), NAMES).forward(x, None)
 
 
-@pytest.mark.parametrize("distance", [0.0, 1e-6, 1e-3])
+@pytest.mark.parametrize("distance", [0.0, 1e-3])
 def test_images_that_are_equal_or_nearly_so_keep_their_digits(distance):
     net, shape = NETWORKS["global pool"]
     x1 = images(2, shape, np.float32)
@@ -244,12 +251,12 @@ def test_what_is_covered_has_no_reason_against_it():
 
 
 def test_a_call_writes_the_same_bits_every_time():
-    net, shape = NETWORKS["cone of a flatten"]
+    net, shape = NETWORKS["strided shortcut"]
     x = torch.from_numpy(images(3, shape, np.float32))
     plane_kernel = PlaneKernel(lower(net, tuple(x.shape)), NAMES)
     bars = tuple(torch.ones(3, 3) for _ in NAMES)
     runs = [
         (*plane_kernel.forward(x, None), plane_kernel.vjp(x, None, bars)[0])
-        for _ in "ab"
+        for _ in range(2)
     ]
     assert all(torch.equal(a, b) for a, b in zip(*runs, strict=True))

@@ -3,7 +3,7 @@
 from ..encode_activation import dual_of
 from ..program import Activate, Add, Affine, Box, Normalize, Op, Push, Swap
 from .stage_lines import Lines, Value
-from .stage_source import is_mapped, map_pixels
+from .stage_source import BUFFERS, is_mapped, map_pixels
 
 _PARTIALS = "value slope to_c slope_c to_p to_q slope_p slope_q".split()
 
@@ -23,11 +23,15 @@ class Operations(Lines):
             elif isinstance(op, Add):
                 values = [*values[:-2], self._add(values[-2], values[-1])]
             else:
+                if self.kernel == "backward" and self.spec.saves and is_mapped(op):
+                    self._save(n, values[-1])
                 values = [*values[:-1], self._apply(op, n, values[-1])]
         return values, history
 
     def backward_ops(self, bars: list[Value], history: list[Value]) -> list[Value]:
         """Gradients at the entry of the stage, from those at its exit."""
+        if self.spec.saves:
+            self.put("tl.debug_barrier()")
         for n in range(len(self.stage.ops) - 1, -1, -1):
             op, given = self.stage.ops[n], history[n]
             if isinstance(op, Add):
@@ -39,6 +43,24 @@ class Operations(Lines):
             else:
                 bars = [*bars[:-1], self._pull(op, n, given, bars[-1])]
         return bars
+
+    def _save(self, n: int, value: Value) -> None:
+        """Keep what operation n is given in memory."""
+        for name, place in zip(value, self._saved(n), strict=True):
+            if name:
+                self.put(f"tl.store({place} + spot, {name})")
+
+    def _restored(self, n: int, value: Value) -> Value:
+        """What operation n was given, from memory."""
+        k, t = (
+            name and self.let(f"tl.load({place} + spot)", name[0])
+            for name, place in zip(value, self._saved(n), strict=True)
+        )
+        return k, t
+
+    def _saved(self, n: int) -> list[str]:
+        first = BUFFERS + self.spec.parts * self._mapped(n)
+        return [self.buffer(first), self.buffer(first + self.spec.parts - 1)]
 
     def _add(self, one: Value, two: Value) -> Value:
         k = self.let(f"{one[0]} + {two[0]}", "k")
@@ -76,6 +98,8 @@ class Operations(Lines):
             if bar[1] and op.u:
                 new = f"{bar[1]} * {op.u!r} + {new}"
             return self.let(new, "g"), gt and self.let(f"{gt} * {op.w!r}", "g")
+        if self.spec.saves:
+            k, t = self._restored(n, given)
         p, q = self._variances(op, n, k)
         gain = gt and self.let(f"{gt} * {t}")
         if isinstance(op, Normalize):

@@ -43,6 +43,9 @@ ARGUMENTS = {
 }
 # Tiles that operations read from elsewhere: k and t, written in turns to two places.
 BUFFERS = 4
+# Tiles that are kept in registers on the way forward; one of float64 counts twice. With
+# more the compiler would choose which ones spill.
+KEPT = 8
 
 
 @dataclass(frozen=True)
@@ -98,7 +101,14 @@ class StageKernel:
     @property
     def buffers(self) -> int:
         """Tiles that a program instance keeps in memory."""
-        return BUFFERS + (self.stage.depths[-1] + 1) * self.parts
+        saved = sum(map(is_mapped, self.stage.ops)) if self.saves else 0
+        return BUFFERS + (self.stage.depths[-1] + 1 + saved) * self.parts
+
+    @property
+    def saves(self) -> bool:
+        """Whether what derivatives need of the way forward is kept in memory."""
+        kept = sum(map(is_mapped, self.stage.ops)) * self.parts
+        return kept * (2 if self.double else 1) > KEPT
 
     @property
     def parameters(self) -> tuple[tuple[float, ...], ...]:

@@ -15,6 +15,7 @@ from .torch_planes import (
     Planes,
     Side,
     block_count,
+    buffer_numbers,
     chunks,
     launch,
     states,
@@ -61,6 +62,7 @@ def pull_back(
     )
     # Planes, their gradients, what programs add up, and that in float64.
     numbers = 2 * state + 6 * max(blocks, 1) * (pixels + widest)
+    numbers += buffer_numbers(planes)
     parts = chunks(planes, first, second, numbers, MOST_PAIRS)
     seeds = seed.to(planes.dtype).split(len(parts[0][0]))
     for pairs, given in zip(parts, seeds, strict=True):

@@ -21,9 +21,14 @@ Tensor = torch.Tensor
 # (benchmarks/results/triton_compile.md).
 WARP_ENTRIES = 128
 MOST_WARPS = 32
+# Registers of a multiprocessor.
+REGISTERS = 65536
 # Programs that keep a GPU busy, per multiprocessor, before rows are split among more.
 # An estimate; no GPU was there to measure it.
 PROGRAMS = 4
+# Pairs that are run at a time: enough to keep every multiprocessor busy. An estimate
+# as well.
+MOST_PAIRS = 1 << 14
 # Memory that a call may allocate beyond its result, as a part of what is free.
 FRACTION = 0.25
 # The same where there is no GPU, in bytes.
@@ -155,7 +160,7 @@ def run(planes: Planes, one: Side, two: Side, first: Tensor, second: Tensor) -> 
         With ``entering``, d = 0 of every value instead: ``[pairs, values, H, W]``.
     """
     sizes = [planes.state_numbers(s) for s in range(len(planes.axes) + 1)]
-    needed = max(map(sum, pairwise(sizes)))
+    needed = max(map(sum, pairwise(sizes))) + buffer_numbers(planes)
     outputs = [
         states(planes, one, two, *pairs)[-1]
         for pairs in chunks(planes, first, second, needed)
@@ -165,8 +170,16 @@ def run(planes: Planes, one: Side, two: Side, first: Tensor, second: Tensor) -> 
     return torch.cat(outputs).view(-1, *planes.entry_shape)
 
 
+def buffer_numbers(planes: Planes) -> int:
+    """Numbers per pair in the buffers of a kernel."""
+    return max(
+        -(-spec.buffers * spec.tile.entries // spec.tile.pairs)
+        for spec in planes.running
+    )
+
+
 def chunks(
-    planes: Planes, first: Tensor, second: Tensor, numbers: int, most: int = 1 << 20
+    planes: Planes, first: Tensor, second: Tensor, numbers: int, most: int = MOST_PAIRS
 ) -> list[tuple[Tensor, Tensor]]:
     """Pairs in parts, each of which allocates no more than the budget.
 
@@ -258,4 +271,8 @@ def launch(
 def options(spec: StageKernel) -> dict[str, int]:
     """What the kernels of a stage are compiled with."""
     warps = min(max(1, spec.tile.entries // WARP_ENTRIES), MOST_WARPS)
-    return {"num_warps": warps, "num_stages": 1}
+    options = {"num_warps": warps, "num_stages": 1}
+    if spec.double:
+        # Left to itself the compiler takes half of the registers, and spills.
+        options["maxnreg"] = min(255, REGISTERS // (32 * warps))
+    return options
