@@ -11,6 +11,7 @@ from ..kernels.inputs import check_input, check_inputs
 from ..kernels.layers.signature import input_signature, trace
 from ..kernels.matrix.host import as_numpy
 from ..kernels.results import NAMES, package, wanted
+from .diagonal import with_exact_diagonal
 from .fitting import fit_maps
 from .layerwise import Layerwise
 from .methods import landmark_maker, oblivious_maker, polynomial_maker
@@ -19,6 +20,7 @@ from .shrinkage import hold_out, shrink_last
 
 Array = Any
 METHODS = ("hybrid", "nystrom", "random", "polysketch")
+HEAD_ONLY = (("nystrom", None), ("hybrid", 1))
 # Candidates per landmark, and their largest number.
 CANDIDATES, MOST = 10, 20_000
 
@@ -63,6 +65,10 @@ class SketchedKernel:
         shrink: whether "hybrid" weighs noise against bias in its last layer
             (``sketch/shrinkage.py``), by a fifth of the sample, if that is at least ten
             inputs; otherwise every layer is unbiased.
+        diag_correction: whether a call with x2=None has the exact kernels of inputs
+            with themselves, n pairs of the exact kernel, on its diagonal. Of what
+            landmarks leave, most is there. Only without random features, whose errors
+            elsewhere would make the corrected matrix indefinite.
         sketch: made by ``fit``.
 
     Reference: Mairal 2016 (1605.06265) for layerwise Nystrom features; Bietti & Mairal
@@ -84,11 +90,19 @@ class SketchedKernel:
     head_frac: float | None = None
     degree: int = 8
     shrink: bool = True
+    diag_correction: bool = False
     sketch: Layerwise | OneShot | None = field(default=None, repr=False, compare=False)
     shape: tuple[int, ...] | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         check_settings(self.dim, self.method, self.seed, self.head_frac, self.shrink)
+        if self.diag_correction and (self.method, self.head_frac) not in HEAD_ONLY:
+            raise ValueError(
+                f"SketchedKernel: diag_correction is {self.diag_correction!r} with "
+                f"method {self.method!r} and head_frac {self.head_frac!r}, expected "
+                "'nystrom' or head_frac=1; beside random features an exact diagonal "
+                "would make the kernel indefinite"
+            )
         if self.method == "polysketch":
             check_degree(self.dim, self.degree)
 
@@ -143,6 +157,9 @@ class SketchedKernel:
         left = self._sketch(x1).features(x1, names)
         right = left if x2 is None else self._sketch(x2).features(x2, names)
         kernels = [_products(a, b) for a, b in zip(left, right, strict=True)]
+        if self.diag_correction and x2 is None:
+            pairs = zip(kernels, names, strict=True)
+            kernels = [with_exact_diagonal(self.net, x1, k, name) for k, name in pairs]
         return package(get, names, tuple(kernels))
 
     def _sketch(self, x: Array) -> Layerwise | OneShot:

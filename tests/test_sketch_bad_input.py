@@ -29,6 +29,8 @@ def images(n=4, channels=2, seed=0):
         ({"dim": 8, "head_frac": 1.5}, "head_frac is 1.5, expected a number from 0"),
         ({"dim": 8, "head_frac": float("nan")}, "head_frac is nan"),
         ({"dim": 8, "method": "random", "head_frac": 0.5}, "0 is 'random'"),
+        ({"dim": 8, "diag_correction": True}, "beside random features"),
+        ({"dim": 8, "method": "random", "diag_correction": True}, "expected 'nystrom'"),
         ({"dim": 8, "method": "polysketch"}, "at least 32 for degree 8"),
         ({"dim": 33, "method": "polysketch"}, "expected an even number"),
         ({"dim": 8, "method": "polysketch", "degree": 0}, "degree is 0, expected"),
@@ -37,6 +39,11 @@ def images(n=4, channels=2, seed=0):
 def test_settings_that_do_not_fit_are_refused(settings, message):
     with pytest.raises(ValueError, match=message):
         tg.SketchedKernel(NET, **settings)
+
+
+def test_shrink_is_a_truth_value():
+    with pytest.raises(TypeError, match="shrink is 0.5, expected True or False"):
+        tg.SketchedKernel(NET, 8, shrink=0.5)
 
 
 @pytest.mark.parametrize("method", ["hybrid", "nystrom"])
