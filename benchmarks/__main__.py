@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from . import suites  # noqa: F401  (registers them)
+from .gpu import command as gpu
 from .machine import load
 from .registry import SUITES, Case, Suite
 from .results import DIRECTORY, append, latest, read
@@ -68,6 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     table.add_argument("suite", choices=sorted(SUITES))
     _add_out(table)
     triton_compile.add_parser(commands)
+    gpu.add_parser(commands)
     return parser
 
 
