@@ -67,8 +67,8 @@ class Checkpoint:
             CheckpointError: it is damaged, or of another run.
         """
         try:
-            with np.load(path, allow_pickle=False) as file:
-                arrays = {name: file[name] for name in file.files}
+            with open(path, "rb") as file, np.load(file, allow_pickle=False) as npz:
+                arrays = {name: npz[name] for name in npz.files}
             checksum = str(arrays.pop("checksum"))
         except (zipfile.BadZipFile, zlib.error, ValueError, KeyError, EOFError) as e:
             raise CheckpointError(

@@ -28,7 +28,7 @@ class OptaxOptimizer:
             raise ValueError(f"optimizer is 'optax.{name}', but optax has no {name!r}")
         try:
             self.transform = make(learning_rate, **options)
-        except TypeError as error:
+        except (TypeError, AttributeError) as error:
             raise ValueError(f"optimizer 'optax.{name}': {error}") from error
         if not isinstance(self.transform, optax.GradientTransformation):
             raise ValueError(

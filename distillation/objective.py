@@ -20,7 +20,7 @@ class Gradients:
 
     Args:
         loss: the objective.
-        images: its gradient in the images, ``[n, ...]``.
+        images: its gradient in the images, ``[n, ...]``; NaN where loss is not finite.
         labels: its gradient in the labels, ``[n, C]``.
         predictions: of the targets, ``[N, C]``.
     """
@@ -77,6 +77,9 @@ def kip_gradients(
     k_st = compute(kernel, images, x, get, tile, executor)
     k_ss = compute(kernel, images, None, get, tile, executor)
     loss = ridge_loss(k_ss, k_st, labels, y, ridge)
+    if not np.isfinite(loss.value):
+        nowhere = np.full(tuple(images.shape), np.nan)
+        return Gradients(loss.value, nowhere, loss.labels, loss.predictions)
     gradient = compute_gradient(kernel, images, x, loss.k_st, get, tile, executor)
     gradient += compute_gradient(kernel, images, None, loss.k_ss, get, tile, executor)
     return Gradients(loss.value, gradient, loss.labels, loss.predictions)

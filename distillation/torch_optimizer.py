@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import torch
 
 from .optimizers import Parameters, State
@@ -65,7 +64,7 @@ def _nested(state: State, names: list[str]) -> dict[int, dict[str, torch.Tensor]
 
 def _flat(state: dict[int, dict[str, Any]], names: list[str]) -> State:
     return {
-        f"{names[number]}/{what}": np.array(value)
+        f"{names[number]}/{what}": torch.as_tensor(value).numpy().copy()
         for number, values in state.items()
         for what, value in values.items()
         if value is not None

@@ -98,18 +98,12 @@ class Trainer:
         """
         config = self.config
         y = centred_one_hot(self.data.labels[chosen], self.data.classes)
+        inputs = (self.kernel(state.step), state.images, state.labels, x, y)
+        options = (config.ridge, config.get, config.tile, executor)
         try:
-            return kip_gradients(
-                self.kernel(state.step),
-                state.images,
-                state.labels,
-                x,
-                y,
-                config.ridge,
-                config.get,
-                config.tile,
-                executor,
-            )
+            # What overflows is found in the results.
+            with np.errstate(over="ignore", invalid="ignore"):
+                return kip_gradients(*inputs, *options)
         except ValueError as error:
             if not state.step:
                 raise
