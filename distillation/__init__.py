@@ -18,7 +18,7 @@ from .evaluation import Score as Score
 from .evaluation import Transfer as Transfer
 from .evaluation import evaluate as evaluate
 from .evaluation import kernel_accuracy as kernel_accuracy
-from .finite_training import Training as Training
+from .finite_settings import Training as Training
 from .finite_training import train_network as train_network
 from .label_solving import label_solve
 from .objective import kip_gradients

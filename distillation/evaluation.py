@@ -9,7 +9,8 @@ from array_api_compat import array_namespace
 
 from ..datasets import accuracy, balanced_subset, centred_one_hot
 from ..kernels import ExactKernel, compute
-from .finite_training import Training, train_network
+from .finite_settings import Training
+from .finite_training import train_network
 from .ridge_loss import predict
 
 Array = Any

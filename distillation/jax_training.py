@@ -12,7 +12,7 @@ from jax import lax
 
 from ..kernels.finite import apply, init, ntk_spectrum
 from .architectures import standard_parameterization
-from .finite_training import Training
+from .finite_settings import Training
 
 Tree = Any
 

@@ -13,7 +13,8 @@ from tangency.distillation.architectures import (
     standard_parameterization,
 )
 from tangency.distillation.evaluation import Transfer, evaluate, kernel_accuracy
-from tangency.distillation.finite_training import Training, train_network
+from tangency.distillation.finite_settings import Training
+from tangency.distillation.finite_training import train_network
 from tangency.distillation.jax_training import largest_rate
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..distillation.evaluation import Score, evaluate
-from ..distillation.finite_training import Training
+from ..distillation.finite_settings import Training
 from ..distillation.run import Run
 from ..kernels.layers.signature import input_signature, trace
 from ..kernels.matrix.files import written_whole
