@@ -105,34 +105,46 @@ def block_coordinate(
     right = np.column_stack([y, rng.standard_normal(n)])
     who = identity("block", y, [shift, seed, count])
     state = load(checkpoint, who, State) or _started(right, rng)
-    saved = time.monotonic()
+    keep = _Keeper(checkpoint, who)
     while True:
-        blocks = list(_partition(k, count, seed, int(state.passes)))
-        for rows in blocks[int(state.block) :]:
+        blocks = list(_partition(k, count, seed, state.passes))
+        for rows in blocks[state.block :]:
             _step(k, right, shift, state, rows, count)
             state.block += 1
-            if checkpoint is not None and time.monotonic() - saved > SECONDS:
-                save(checkpoint, who, state)
-                saved = time.monotonic()
+            keep.seldom(state)
         open_columns = _end_pass(state, right, tolerance, count)
         advance(1)
-        x = state.z[:, :-1]
-        if not open_columns.any():
-            residuals = relative_residuals(k, shift, x, y)[1]
-            if np.all(residuals <= tolerance):
-                return Solution(x.copy(), _report(state, right, residuals))
-        if state.passes >= max_iterations:
-            residuals = relative_residuals(k, shift, x, y)[1]
-            raise NotConvergedError(
-                f"after {max_iterations} passes the largest residual is "
-                f"{residuals.max():.3g}, expected {tolerance:g}: raise max_iterations "
-                "or block, shuffle the inputs if they are sorted, or add a ridge; "
-                "nothing looser was returned",
-                Solution(x.copy(), _report(state, right, residuals)),
-            )
-        if checkpoint is not None:
-            save(checkpoint, who, state)
-            saved = time.monotonic()
+        if not open_columns.any() or state.passes >= max_iterations:
+            solution = _solution(k, y, shift, right, state)
+            residual = solution.report.residuals.max()
+            if residual <= tolerance:
+                return solution
+            if state.passes >= max_iterations:
+                raise NotConvergedError(
+                    f"after {max_iterations} passes the largest residual is "
+                    f"{residual:.3g}, expected {tolerance:g}: raise max_iterations or "
+                    "block, shuffle the inputs if they are sorted, or add a ridge; "
+                    "nothing looser was returned",
+                    solution,
+                )
+        keep.now(state)
+
+
+class _Keeper:
+    """Writes checkpoints, if there is a file for them."""
+
+    def __init__(self, checkpoint: Any, who: str) -> None:
+        self.checkpoint, self.who, self.last = checkpoint, who, time.monotonic()
+
+    def seldom(self, state: State) -> None:
+        """Once in a minute: a pass may take hours."""
+        if time.monotonic() - self.last > SECONDS:
+            self.now(state)
+
+    def now(self, state: State) -> None:
+        if self.checkpoint is not None:
+            save(self.checkpoint, self.who, state)
+        self.last = time.monotonic()
 
 
 def default_block(n: int) -> int:
@@ -235,11 +247,17 @@ def _end_pass(
     return open_columns
 
 
-def _report(state: State, right: np.ndarray, residuals: np.ndarray) -> Report:
-    """The smallest eigenvalue is about the Rayleigh quotient of A^-1 probe, from
-    above."""
+def _solution(
+    k: Any, y: np.ndarray, shift: float, right: np.ndarray, state: State
+) -> Solution:
+    """What there is, and how good it is.
+
+    The smallest eigenvalue is about the Rayleigh quotient of A^-1 probe, from above.
+    """
+    x = state.z[:, :-1].copy()
+    residuals = relative_residuals(k, shift, x, y)[1]
     inverse, probe = state.z[:, -1], right[:, -1]
     smallest = float(inverse @ probe) / max(float(inverse @ inverse), 1e-300)
     condition = state.largest / smallest if smallest > 0 else float("nan")
     made = np.minimum(state.iterations, state.passes)
-    return Report("block", residuals, made, 0.0, condition)
+    return Solution(x, Report("block", residuals, made, 0.0, condition))
