@@ -252,6 +252,32 @@ def test_small_modules_do_not_take_vector_products():
     assert wide.explain(torch.ones(1, 64)).method == "ntk_vp"
 
 
+def peak_bytes(call):
+    """The largest sum of allocations that torch's profiler sees."""
+    activities = [torch.profiler.ProfilerActivity.CPU]
+    with torch.profiler.profile(activities=activities, profile_memory=True) as p:
+        call()
+    events = [e for e in p.profiler.kineto_results.events() if e.name() == "[memory]"]
+    events.sort(key=lambda e: e.start_ns())
+    return int(np.cumsum([e.nbytes() for e in events]).max())
+
+
+@pytest.mark.parametrize("symmetric", [True, False])
+@pytest.mark.parametrize("memory", [2**21, 2**23])
+def test_memory_bounds_what_is_allocated(memory, symmetric):
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(3, 16, 3), nn.ReLU(), nn.Conv2d(16, 16, 3))
+    net.extend([nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(16, 8)])
+    x1 = torch.randn(12, 3, 12, 12)
+    x2 = None if symmetric else x1.flip(0)
+    kernel = EmpiricalKernel(net, None, "structured", (), memory=memory)
+    result = kernel(x1, x2)
+    assert kernel.explain(x1, x2).blocks.n < len(x1)
+    # Blocks, their lines and the result are there at once while they are joined.
+    joined = 3 * result.numel() * result.element_size()
+    assert peak_bytes(lambda: kernel(x1, x2)) < memory + joined
+
+
 def test_batch_norm_in_training_needs_the_whole_batch():
     net = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 2)).double()
     x = torch.randn(4, 3).double()
