@@ -274,41 +274,43 @@ class _Loop:
     def __init__(
         self, run: Run, trainer: Trainer, score: Score | None, executor: Any
     ) -> None:
-        self.run_, self.trainer = run, trainer
-        self.score, self.executor = score, executor
+        self.trainer, self.score, self.executor = trainer, score, executor
         self.folder, self.config = run._folder, run.config
         self.rows: list[dict[str, Any]] = []
         self.tag = run._written["run"]
 
     def run(self, state: Checkpoint, total: int, progress: bool) -> None:
-        saved = state
+        self.saved = state
         label = f"distil {self.config.per_class} per class"
         with progress_bar(total - state.step, label, "step", progress) as advance:
             try:
                 while state.step < total and not self._stopped(state):
-                    state, row = self._step(state)
-                    self.rows.append(row)
-                    if state.step % self.config.checkpoint_every == 0:
+                    after, row = self._step(state)
+                    # Now that its loss is known to be finite, a state is worth a file.
+                    if self._is_due(state) and state is not self.saved:
                         self._save(state)
-                        saved = state
+                    self.rows.append(row)
+                    state = after
                     advance(
                         1,
                         loss=f"{row['loss']:.4g}",
                         accuracy=f"{row['accuracy']:.1%}",
                     )
             except NonFiniteLossError as error:
-                self._drop_rows_after(saved)
+                self.folder.forget_after(self.saved.step)
                 raise NonFiniteLossError(
                     f"{error}. {str(self.folder.path)!r} keeps the checkpoint of step "
-                    f"{saved.step}"
+                    f"{self.saved.step}"
                 ) from error
             except KeyboardInterrupt:
+                # It may have come while rows were written.
+                self.folder.forget_after(self.saved.step)
                 self._save(state)
                 raise KeyboardInterrupt(
                     f"{str(self.folder.path)!r} keeps step {state.step}; it can be "
                     "resumed"
                 ) from None
-        if state is not saved:
+        if state is not self.saved:
             self._save(state)
 
     def _step(self, state: Checkpoint) -> tuple[Checkpoint, dict[str, Any]]:
@@ -332,6 +334,9 @@ class _Loop:
             state.save(self.folder.path / BEST, self.tag)
         return state, found
 
+    def _is_due(self, state: Checkpoint) -> bool:
+        return state.step % self.config.checkpoint_every == 0
+
     def _stopped(self, state: Checkpoint) -> bool:
         if self.config.patience is None:
             return False
@@ -340,13 +345,9 @@ class _Loop:
 
     def _save(self, state: Checkpoint) -> None:
         """Rows first: those after the checkpoint are dropped, none before it lacks."""
-        self.folder.append(self.rows)
-        self.rows = []
+        self.folder.append([row for row in self.rows if row["step"] <= state.step])
         state.save(self.folder.path / LATEST, self.tag)
-
-    def _drop_rows_after(self, state: Checkpoint) -> None:
-        self.rows = []
-        self.folder.forget_after(state.step)
+        self.rows, self.saved = [], state
 
 
 def training_set(x: Array, y: Array, classes: int | None) -> TrainingSet:

@@ -202,7 +202,7 @@ def test_a_loss_that_is_not_finite_stops_with_the_last_good_checkpoint(
 ):
     settings = config(augment=(Explosion(factor),), optimizer="torch.SGD")
     run = Run.create(tmp_path, settings, X, Y)
-    with pytest.raises(tg.NonFiniteLossError, match="step 4.*checkpoint of step 2"):
+    with pytest.raises(tg.NonFiniteLossError, match="step [45].*checkpoint of step 2"):
         run.train(progress=False)
     state = run.checkpoint()
     assert state.step == 2 and np.isfinite(state.images).all()
