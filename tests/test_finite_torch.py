@@ -348,6 +348,10 @@ def test_wrong_tensors_are_refused():
     f = lambda p, x: x @ p["w"]  # noqa: E731
     with pytest.raises(TypeError, match="w has dtype torch.int64"):
         EmpiricalKernel(f, {"w": torch.ones(3, 2).long()})(torch.ones(2, 3))
+    with pytest.raises(TypeError, match="torch.int64 output.*logits"):
+        EmpiricalKernel(lambda p, x: (x @ p).argmax(-1), torch.ones(3, 2))(
+            torch.ones(2, 3)
+        )
     with pytest.raises(TypeError, match="complex"):
         EmpiricalKernel(lambda p, x: torch.complex(x @ p, x @ p), torch.ones(3, 2))(
             torch.ones(2, 3)
