@@ -26,6 +26,7 @@ class Case:
         precision: of the products of "triton" and "matmul".
         backward: whether the gradient is timed as well.
         seconds: the limit of its process.
+        pixels: of an image, per axis.
     """
 
     name: str
@@ -37,10 +38,13 @@ class Case:
     precision: str = "ieee"
     backward: bool = False
     seconds: int = 45
+    pixels: int = 32
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return (self.features,) if self.kind == "dense" else (32, 32, 3)
+        return (
+            (self.features,) if self.kind == "dense" else (self.pixels, self.pixels, 3)
+        )
 
     @property
     def pairs(self) -> int:

@@ -33,7 +33,7 @@ def main() -> int:
     arguments = parser.parse_args()
     case = next(case for case in cases() if case.name == arguments.name)
     if arguments.dry:
-        case = replace(case, n=4, features=min(case.features, 16))
+        case = replace(case, n=4, features=min(case.features, 16), pixels=8)
     try:
         found = measured(case, "cpu" if arguments.dry else "cuda", arguments.dry)
     except Exception as error:

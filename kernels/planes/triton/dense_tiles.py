@@ -48,8 +48,8 @@ def gram_constants(
 def forward_tiles(float64: bool, wide: bool) -> Tiles:
     """Of ``dense_forward.gram_kernel``; ``wide`` layers are float64 on float32."""
     if float64:
-        constants = {"BM": 64, "BN": 64, "BK": 16, "GROUP": 8, "STRIP": 4}
-        return Tiles(constants, {"num_warps": 8, "num_stages": 3})
+        constants = {"BM": 64, "BN": 32, "BK": 16, "GROUP": 8, "STRIP": 4}
+        return Tiles(constants, {"num_warps": 4, "num_stages": 3})
     constants = {"BM": 128, "BN": 64, "BK": 32, "GROUP": 8, "STRIP": 4 if wide else 8}
     return Tiles(constants, {"num_warps": 8, "num_stages": 3})
 
