@@ -4,6 +4,8 @@ Expensive and cheap parts are split: ``fit`` factorises once, ``predict`` solves
 times. Everything is solved in float64 by NumPy and SciPy.
 """
 
+from typing import Any
+
 from .cholesky import JitterWarning, NotPositiveDefiniteError
 from .feature_preconditioner import feature_preconditioner
 from .feature_ridge import FeatureRidge, Moments
@@ -41,3 +43,18 @@ __all__ = [
     "maximise_likelihood",
     "solve",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """The estimators, which need scikit-learn, are imported when they are asked for."""
+    if name not in ("NTKClassifier", "NTKRegressor"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        from . import sklearn
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            f"{name} is a scikit-learn estimator, and scikit-learn is not installed; "
+            "pip install 'tangency[sklearn]'",
+            name=error.name,
+        ) from error
+    return getattr(sklearn, name)

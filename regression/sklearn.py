@@ -1,7 +1,6 @@
 """Estimators of scikit-learn: kernel regression and classification with a network.
 
-Imported on their own, because they need scikit-learn:
-``from tangency.regression.sklearn import NTKClassifier``.
+Imported when they are asked for, because they need scikit-learn: ``tg.NTKClassifier``.
 """
 
 from typing import Any

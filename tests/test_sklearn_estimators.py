@@ -1,6 +1,7 @@
 """The estimators keep the contract of scikit-learn, and its tools work on them."""
 
 import pickle
+import sys
 
 import numpy as np
 import pytest
@@ -18,6 +19,17 @@ def test_scikit_learn_finds_no_fault(make):
     for result in check_estimator(make(), on_skip=None, on_fail=None):
         if result["status"] == "failed":
             raise result["exception"]
+
+
+def test_the_estimators_are_at_the_door_and_name_their_extra(monkeypatch):
+    assert tg.NTKRegressor is NTKRegressor and tg.NTKClassifier is NTKClassifier
+    monkeypatch.delitem(sys.modules, "tangency.regression.sklearn")
+    monkeypatch.delattr(tg.regression, "sklearn")
+    monkeypatch.setitem(sys.modules, "sklearn.base", None)
+    with pytest.raises(ModuleNotFoundError, match=r"tangency\[sklearn\]"):
+        tg.NTKRegressor  # noqa: B018
+    with pytest.raises(AttributeError, match="no attribute 'NTKTransformer'"):
+        tg.regression.NTKTransformer  # noqa: B018
 
 
 def data(n=40):

@@ -36,4 +36,6 @@ def __getattr__(name: str) -> Any:
     """What needs an extra is imported by its room when it is asked for."""
     if name == "NTKFeatures":
         return sketch.NTKFeatures
+    if name in ("NTKClassifier", "NTKRegressor"):
+        return getattr(regression, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
