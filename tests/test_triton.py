@@ -1,5 +1,6 @@
 """Triton kernels without a GPU: interpreted, compiled, and refused with a reason."""
 
+import json
 import os
 import subprocess
 import sys
@@ -24,7 +25,7 @@ FOLDER = Path(__file__).parent / "interpreted"
 LIMIT = 600
 
 
-def run(*command, **variables):
+def run(*command, status=0, **variables):
     """A process of its own: Triton interprets or compiles, never both in one."""
     environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
     environment |= {"PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1"}
@@ -37,8 +38,8 @@ def run(*command, **variables):
         text=True,
         timeout=LIMIT,
     )
-    assert ran.returncode == 0, ran.stdout[-4000:] + ran.stderr[-4000:]
-    return ran.stdout
+    assert ran.returncode == status, ran.stdout[-4000:] + ran.stderr[-4000:]
+    return ran.stdout + ran.stderr
 
 
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("test_*.py")), ids=lambda p: p.stem)
@@ -51,6 +52,24 @@ def test_no_kernel_spills_registers_where_triton_compiles_them():
     table = run("benchmarks", "triton-compile", "--quick")
     for architecture in ("sm_80", "sm_90", "sm_100"):
         assert architecture in table
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU to measure")
+def test_the_gpu_benchmark_says_that_there_is_no_gpu():
+    assert "sees no GPU here" in run("benchmarks", "gpu", status=2)
+
+
+@pytest.mark.parametrize(
+    "case", ("fc3/3072/20000/ieee/*triton", "kip/32/torch.compile")
+)
+def test_the_gpu_benchmark_runs_dry(case, tmp_path):
+    path = tmp_path / "gpu.jsonl"
+    run("benchmarks", "gpu", "--dry", "--out", str(path), "--filter", case)
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    assert lines and all("error" not in line for line in lines)
+    assert all(line["pairs_per_s"] > 0 and line["dry"] for line in lines)
+    gates = [line["gate"] for line in lines]
+    assert all(gate["error"] <= gate["tolerance"] for gate in gates)
 
 
 def test_cpu_tensors_are_not_sent_to_triton():
