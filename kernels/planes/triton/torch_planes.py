@@ -265,14 +265,19 @@ def launch(
     )
     at = ARGUMENTS[kernel].split().index("scratch")
     arguments = (*rest[:at], scratch, *rest[at:])
-    compiled(spec)[kernel][grid](*arguments, **options(spec))
+    compiled(spec)[kernel][grid](*arguments, **options(spec, kernel))
 
 
-def options(spec: StageKernel) -> dict[str, int]:
-    """What the kernels of a stage are compiled with."""
+def options(spec: StageKernel, kernel: str) -> dict[str, Any]:
+    """What a kernel of a stage is compiled with.
+
+    Left to itself the compiler may take half of the registers that it needs, and spill.
+    """
     warps = min(max(1, spec.tile.entries // WARP_ENTRIES), MOST_WARPS)
-    options = {"num_warps": warps, "num_stages": 1}
-    if spec.double:
-        # Left to itself the compiler takes half of the registers, and spills.
-        options["maxnreg"] = min(255, REGISTERS // (32 * warps))
-    return options
+    programs = 1 if spec.double or kernel == "backward" else 2
+    return {
+        "num_warps": warps,
+        "num_stages": 1,
+        "maxnreg": min(255, REGISTERS // (32 * warps * programs)),
+        "enable_fp_fusion": True,
+    }
