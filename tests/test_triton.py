@@ -59,9 +59,10 @@ def test_the_gpu_benchmark_says_that_there_is_no_gpu():
     assert "sees no GPU here" in run("benchmarks", "gpu", status=2)
 
 
-@pytest.mark.parametrize(
-    "case", ("fc3/3072/20000/ieee/*triton", "kip/32/torch.compile")
-)
+SLOW = pytest.param("kip/32/*", marks=pytest.mark.slow)
+
+
+@pytest.mark.parametrize("case", ("fc3/3072/20000/ieee/*triton", SLOW))
 def test_the_gpu_benchmark_runs_dry(case, tmp_path):
     path = tmp_path / "gpu.jsonl"
     run("benchmarks", "gpu", "--dry", "--out", str(path), "--filter", case)
