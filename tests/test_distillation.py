@@ -54,11 +54,15 @@ def test_ten_learned_digits_teach_what_ten_natural_ones_do_not():
     assert natural < 0.75 and learned >= 0.92
 
 
-def test_sketched_distillation_is_polished_on_the_exact_kernel():
-    settings = {"batch": 300, "sketch": 128, "sketch_steps": 100}
-    _, sketched = reached(DENSE, 1, 100, **settings)
-    _, polished = reached(DENSE, 1, 160, **settings)
-    assert sketched >= 0.8 and polished >= 0.91
+def test_sketched_distillation_is_polished_on_the_exact_kernel(tmp_path):
+    x, train, x_test, test = standardised_digits()
+    config = Config(DENSE, batch=300, steps=160, sketch=128, sketch_steps=100)
+    run = Run.create(tmp_path, config, x, train.labels)
+    sketched, polished = (
+        accuracy(DENSE, run.train(steps, progress=False).support, x_test, test.labels)
+        for steps in (100, 160)
+    )
+    assert sketched >= 0.8 and polished > sketched + 0.02
 
 
 def test_solved_labels_make_natural_images_better():
@@ -164,3 +168,29 @@ def test_unknown_settings_are_named():
         tg.distill(DENSE, x, train.labels, step=3)
     with pytest.raises(TypeError, match="got a Config and steps beside it"):
         tg.distill(Config(DENSE), x, train.labels, steps=3)
+
+
+CONV = tg.serial(
+    tg.Conv(64, (3, 3), padding="SAME", **W),
+    tg.Relu(),
+    tg.Conv(64, (3, 3), padding="SAME", **W),
+    tg.Relu(),
+    tg.AvgPool((2, 2), (2, 2)),
+    tg.Flatten(),
+    tg.Dense(10, **W),
+)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("net", "per_class", "steps", "at_least"),
+    # On this split natural images reach 64 to 70 % and 92 to 93 %. Ten learned digits
+    # predict 96 to 97 % of the training set; a test set of 500 has a deviation of 1 %.
+    [(DENSE, 1, 2000, 0.93), (DENSE, 10, 1000, 0.98), (CONV, 1, 300, 0.935)],
+    ids=["dense 1", "dense 10", "convolutional 1"],
+)
+def test_distilled_digits_teach_a_kernel_nearly_as_much_as_all_digits(
+    net, per_class, steps, at_least
+):
+    natural, learned = reached(net, per_class, steps, batch=500)
+    assert natural < 0.94 and learned >= at_least
