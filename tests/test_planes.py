@@ -201,6 +201,23 @@ def test_gradients_equal_finite_differences():
     assert abs((total(1e-5) - total(-1e-5)) / 2e-5 / found - 1) < 1e-8
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_gradient_of_one_side_is_the_same_without_the_other(dtype):
+    from tangency.kernels.planes.cpu_vjp import vjp
+
+    net = tg.serial(tg.Conv(4, (3, 3), padding="SAME", b_std=0.1), tg.Relu())
+    net = tg.serial(net, tg.GlobalAvgPool(), tg.Dense(3), tg.Relu(), tg.Dense(1))
+    rng = np.random.default_rng(0)
+    x1, x2 = (rng.normal(size=(n, 6, 6, 2)).astype(dtype) for n in (3, 19))
+    # Nearly parallel images in single precision take another way.
+    x2[0] = x1[0] * (1 + 1e-5)
+    program, bars = planes.lower(net, x1.shape), rng.normal(size=(2, 3, 19))
+    both = vjp(program, x1, x2, *bars, threads=1)
+    alone = vjp(program, x1, x2, *bars, threads=1, second=False)
+    assert both[1] is not None and alone[1] is None
+    np.testing.assert_array_equal(alone[0], both[0])
+
+
 def test_blocks_and_threads_do_not_change_the_result(monkeypatch):
     from tangency.kernels.planes import cpu, cpu_vjp
 

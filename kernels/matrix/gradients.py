@@ -114,7 +114,9 @@ class GradientJob:
     @property
     def pull_back(self) -> PullBack:
         if self._pull_back is None:
-            self._pull_back = pull_back_of(self.kernel, self.x1, self.name)
+            # Where x2 is constant, nothing is pulled back to it.
+            second = self.x2 is None
+            self._pull_back = pull_back_of(self.kernel, self.x1, self.name, second)
         return self._pull_back
 
     def __getstate__(self) -> dict[str, Any]:

@@ -18,7 +18,9 @@ Array = Any
 PullBack = Callable[..., tuple[np.ndarray, np.ndarray | None]]
 
 
-def pull_back_of(kernel: Callable[..., Any], x: Array, name: str) -> PullBack:
+def pull_back_of(
+    kernel: Callable[..., Any], x: Array, name: str, second: bool = True
+) -> PullBack:
     """What pulls cotangents of a kernel back: ``f(x1, x2, bar) -> (g1, g2)``.
 
     It takes x1 ``[n, ...]``, x2 ``[m, ...]`` or None, and bar ``[n, m]``; the results
@@ -32,12 +34,13 @@ def pull_back_of(kernel: Callable[..., Any], x: Array, name: str) -> PullBack:
         kernel: ``kernel(x1, x2, get)``.
         x: inputs like those to come.
         name: "nngp" or "ntk".
+        second: whether g2 is wanted; it may be None if not.
 
     Raises:
         ModuleNotFoundError: the kernel needs a library that differentiates.
     """
     if fused(kernel, x):
-        return _by_planes(kernel, x, name)
+        return _by_planes(kernel, x, name, second)
     # Imported here: the edge is only entered by who has the library.
     if is_torch_array(x) or not is_jax_array(x) and _belongs_to_torch(kernel):
         from .torch_pull_back import pull_back
@@ -91,12 +94,12 @@ def fused(kernel: Any, x: Array) -> bool:
     return why_not_by_planes(kernel.net, array_namespace(x), x) is None
 
 
-def _by_planes(kernel: ExactKernel, x: np.ndarray, name: str) -> PullBack:
+def _by_planes(kernel: ExactKernel, x: np.ndarray, name: str, second: bool) -> PullBack:
     # Imported here: Numba takes longer to import than the rest of the package.
     from ..planes.host import HostKernel
 
     host = HostKernel(lower(kernel.net, tuple(x.shape)), (name,))
-    return lambda x1, x2, bar: host.vjp(x1, x2, (bar,), threads=1)
+    return lambda x1, x2, bar: host.vjp(x1, x2, (bar,), 1, second)
 
 
 def _belongs_to_torch(kernel: Any) -> bool:

@@ -30,6 +30,7 @@ def vjp(
     nngp: np.ndarray | None = None,
     ntk: np.ndarray | None = None,
     threads: int | None = None,
+    second: bool = True,
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Gradients of sum(nngp * K) + sum(ntk * Theta) with respect to x1 and x2.
 
@@ -39,26 +40,28 @@ def vjp(
     Args:
         program, x1, x2, threads: see ``kernel``.
         nngp, ntk: cotangents ``[n, m]``; None for zero.
+        second: whether the gradient in x2 is wanted, which takes a pass of its own.
 
     Returns:
-        Arrays like x1 and x2; the second is None if x2 is.
+        Arrays like x1 and x2; the second is None if x2 is, or if it is not wanted.
     """
     check(program, x1, x2)
     n, m = len(x1), len(x1 if x2 is None else x2)
     check_cotangents((n, m), nngp, ntk)
     engine = gradient_engine(program, x1.dtype, ntk is not None)
     threads = threads or default_threads()
-    gradients = [np.zeros_like(x) for x in (x1, x2) if x is not None]
+    second = second and x2 is not None
+    gradients = [np.zeros_like(x) for x in ((x1, x2) if second else (x1,))]
     for rows, cols in blocks(engine.block, n, m, x2 is None):
         cotangents = [_block(c, rows, cols, x2 is None) for c in (nngp, ntk)]
         images = [x1[rows]]
         if x2 is not None or rows != cols:
             images.append((x1 if x2 is None else x2)[cols])
-        found = engine.run(images, cotangents, threads)
+        found = engine.run(images, cotangents, threads, second or x2 is None)
         gradients[0][rows] += found[0]
         if len(found) == 2:
             gradients[-1][cols] += found[1]
-    return gradients[0], None if x2 is None else gradients[1]
+    return gradients[0], gradients[1] if second else None
 
 
 def _block(
@@ -90,8 +93,9 @@ class GradientEngine:
         images: list[np.ndarray],
         cotangents: list[np.ndarray | None],
         threads: int,
+        second: bool = True,
     ) -> list[np.ndarray]:
-        """Gradients of the images of a block.
+        """Gradients of the images of a block, of the first side alone if not second.
 
         In float32, a block with nearly parallel images is run in float64: there the
         gradients through covariances and through variances grow as one over the angle,
@@ -102,15 +106,14 @@ class GradientEngine:
         if flat[0].dtype == np.float32 and nearly_parallel(flat[0], flat[-1]).any():
             precise = gradient_engine(self.program, np.dtype(np.float64), self.want_t)
             images = [x.astype(np.float64) for x in images]
-            return precise.run(images, cotangents, threads)
+            return precise.run(images, cotangents, threads, second)
         sides = [self.engine.side(x, threads) for x in images]
         seeds = self._before_head(sides, same, cotangents, threads)
         gradients = self._pairs(sides, seeds, threads)
         variances = (seeds.v1 + seeds.v2,) if same else (seeds.v1, seeds.v2)
+        wanted = list(zip(sides, images, gradients, variances, strict=True))
         out = []
-        for side, x, gradient, own in zip(
-            sides, images, gradients, variances, strict=True
-        ):
+        for side, x, gradient, own in wanted if second else wanted[:1]:
             self._alone(side, gradient, own, threads)
             channels = x.shape[-1]
             g = gradient.images.reshape(len(x), channels, -1).transpose(0, 2, 1)

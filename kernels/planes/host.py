@@ -35,18 +35,23 @@ class HostKernel:
         x2: np.ndarray | None,
         cotangents: Arrays,
         threads: int | None = None,
+        second: bool = True,
     ) -> tuple[np.ndarray, np.ndarray | None]:
         """Gradients in x1 and x2 of sum(cotangent * kernel), over all kernels.
 
         Several threads add up their parts in the order in which they finish; with one,
-        equal calls give equal bits.
+        equal calls give equal bits. Without ``second`` the gradient in x2 is None.
         """
         bars = dict(zip(self.names, cotangents, strict=True))
         if not self.program.one_pixel:
-            return cpu_vjp.vjp(self.program, x1, x2, threads=threads, **bars)
+            return cpu_vjp.vjp(
+                self.program, x1, x2, threads=threads, second=second, **bars
+            )
         rows1, rows2 = _rows(x1), None if x2 is None else _rows(x2)
         g1, g2 = cpu_dense_back.vjp(self.program, rows1, rows2, threads=threads, **bars)
-        return g1.reshape(x1.shape), None if g2 is None else g2.reshape(x2.shape)
+        if g2 is None or not second:
+            return g1.reshape(x1.shape), None
+        return g1.reshape(x1.shape), g2.reshape(x2.shape)
 
 
 def _rows(x: np.ndarray) -> np.ndarray:
