@@ -56,7 +56,7 @@ NETWORKS = {
     ),
     "cone of a flatten": (
         tg.serial(conv(), tg.Relu(), pool(), conv(), tg.Erf(), tg.Flatten()),
-        (4, 4, 2),
+        (4, 2, 2),
     ),
     "head": (
         tg.serial(
@@ -91,7 +91,7 @@ NETWORKS = {
     "one axis": (
         tg.serial(tg.Conv(8, (3,), padding="SAME"), tg.Relu(), tg.AvgPool((2,), (2,)),
                   tg.Conv(8, (1,)), tg.Relu(), tg.GlobalAvgPool()),
-        (6, 2),
+        (4, 2),
     ),
     "standard parameterization": (
         tg.serial(
@@ -154,7 +154,7 @@ def test_float32_is_within_two_millionths_of_float64(name):
     compare(net, images(3, shape, np.float32), images(2, shape, np.float32, 1))
 
 
-@pytest.mark.parametrize("names", [("nngp",), ("ntk",), ("ntk", "nngp")])
+@pytest.mark.parametrize("names", [("nngp",), ("ntk",)])
 def test_any_kernels_can_be_asked_for(names):
     net, shape = NETWORKS["strided shortcut"]
     compare(net, images(2, shape, np.float64), images(2, shape, np.float64, 1), names)
@@ -171,8 +171,8 @@ def test_a_kernel_with_itself_runs_half_of_the_pairs_block_by_block(monkeypatch)
 
     monkeypatch.setattr(torch_kernel, "run", counting)
     net, shape = NETWORKS["strided shortcut"]
-    compare(net, images(5, shape, np.float64), None)
-    assert sorted(listed) == [(i, j) for i in range(5) for j in range(i, 5)]
+    compare(net, images(3, shape, np.float64), None)
+    assert sorted(listed) == [(i, j) for i in range(3) for j in range(i, 3)]
 
 
 @pytest.mark.parametrize("name", ["strided shortcut", "global pool"])

@@ -236,20 +236,17 @@ class _Block:
         else:
             # The head is linear, so that its gradient does not depend on the value.
             parts = 2 if self.one.kernel.want_t else 1
-            value = self._scalars(torch.zeros((parts, *self.shape), out=None).to(nngp))
-        leaves = [x for x in (value.k, value.t, value.v1, value.v2) if x is not None]
+            value = self._scalars(nngp.new_zeros((parts, *self.shape)))
         with torch.enable_grad():
             value = value.map(lambda x: x.detach().requires_grad_())
-            leaves = [
-                x for x in (value.k, value.t, value.v1, value.v2) if x is not None
-            ]
+            fields = (value.k, value.t, value.v1, value.v2)
+            leaves = [x for x in fields if x is not None]
             found = run_head(self.one.kernel.program.head, value)
             total = (found.k * nngp).sum()
             if found.t is not None:
                 total = total + (found.t * ntk).sum()
-        given = torch.autograd.grad(total, leaves, materialize_grads=True)
-        fields = iter(given)
-        return value.map(lambda _: next(fields))
+        given = iter(torch.autograd.grad(total, leaves, materialize_grads=True))
+        return value.map(lambda _: next(given))
 
 
 def _blocks(one: _Images, two: _Images) -> Iterator[_Block]:

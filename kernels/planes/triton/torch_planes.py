@@ -106,9 +106,6 @@ class Planes:
         stage = self.program.stages[self.entering]
         return stage.saved + 1, *stage.shape
 
-    def __hash__(self) -> int:
-        return hash((self.program, self.want_t, self.double, self.entering))
-
 
 @lru_cache(maxsize=256)
 def tables(
