@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ..kernels.matrix.files import written_whole
-from .optimizers import State
+from .parameters import State
 
 
 class CheckpointError(ValueError):

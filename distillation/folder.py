@@ -3,8 +3,6 @@
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
-from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -12,34 +10,11 @@ import numpy as np
 
 from ..kernels.matrix.files import sweep, written_whole
 from .checkpoint import Checkpoint
+from .training_set import TrainingSet
 
 CONFIG, METRICS, LATEST = "config.json", "metrics.jsonl", "checkpoint.npz"
 BEST, START = "best.npz", "start.npz"
 INPUTS, LABELS = "x.npy", "y.npy"
-
-
-@dataclass(frozen=True)
-class TrainingSet:
-    """What is distilled.
-
-    Args:
-        x: inputs ``[N, ...]``.
-        labels: their classes ``[N]``.
-        classes: C.
-    """
-
-    x: np.ndarray
-    labels: np.ndarray
-    classes: int
-
-    def fingerprint(self) -> str:
-        """Of shape, dtype and values: equal for equal training sets."""
-        total = blake2b(digest_size=16)
-        for a in (self.x, self.labels):
-            total.update(f"{a.shape} {a.dtype.str} ".encode())
-            for row in a.reshape(len(a), -1):
-                total.update(np.ascontiguousarray(row))
-        return total.hexdigest()
 
 
 class Folder:

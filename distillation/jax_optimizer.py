@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from .optimizers import Parameters, State
+from .parameters import Parameters, State
 
 
 class OptaxOptimizer:

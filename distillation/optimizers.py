@@ -3,11 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-import numpy as np
-
-Parameters = dict[str, np.ndarray]
-# All that an optimiser remembers, by name.
-State = dict[str, np.ndarray]
+from .parameters import Parameters, State
 
 
 class Optimizer(Protocol):

@@ -4,21 +4,18 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 from hashlib import blake2b
-from time import perf_counter
 from typing import Any
 
 import numpy as np
 
-from ..datasets.labels import checked_labels
-from ..kernels.inputs import check_input
 from ..kernels.matrix.description import differences
-from ..kernels.matrix.host import as_numpy
 from ..kernels.matrix.manifest import library_version
-from ..kernels.matrix.progress import progress_bar
 from .checkpoint import Checkpoint
 from .config import Config
-from .folder import BEST, LATEST, START, Folder, TrainingSet
-from .training import NonFiniteLossError, Score, Trainer
+from .folder import BEST, LATEST, START, Folder
+from .loop import Loop
+from .training import Score, Trainer
+from .training_set import TrainingSet, training_set
 
 Array = Any
 
@@ -240,7 +237,8 @@ class Run:
         state = self.checkpoint()
         self._folder.forget_after(state.step)
         trainer = self._made_trainer()
-        _Loop(self, trainer, score, executor).run(state, total, progress)
+        loop = Loop(self._folder, self._written["run"], trainer, score)
+        loop.run(state, total, progress, executor)
         return self
 
     def _extend(self, total: int) -> None:
@@ -266,119 +264,6 @@ class Run:
                 f"{str(self.path)!r} was begun with another training set than this "
                 f"one, {data.x.shape} of {data.x.dtype}; pass the same x and y"
             )
-
-
-class _Loop:
-    """The steps of a call of ``train``, and the files that they leave."""
-
-    def __init__(
-        self, run: Run, trainer: Trainer, score: Score | None, executor: Any
-    ) -> None:
-        self.trainer, self.score, self.executor = trainer, score, executor
-        self.folder, self.config = run._folder, run.config
-        self.rows: list[dict[str, Any]] = []
-        self.tag = run._written["run"]
-
-    def run(self, state: Checkpoint, total: int, progress: bool) -> None:
-        self.saved = state
-        label = f"distil {self.config.per_class} per class"
-        with progress_bar(total - state.step, label, "step", progress) as advance:
-            try:
-                while state.step < total and not self._stopped(state):
-                    after, row = self._step(state)
-                    # Now that its loss is known to be finite, a state is worth a file.
-                    if self._is_due(state) and state is not self.saved:
-                        self._save(state)
-                    self.rows.append(row)
-                    state = after
-                    advance(
-                        1,
-                        loss=f"{row['loss']:.4g}",
-                        accuracy=f"{row['accuracy']:.1%}",
-                    )
-            except NonFiniteLossError as error:
-                self.folder.forget_after(self.saved.step)
-                raise NonFiniteLossError(
-                    f"{error}. {str(self.folder.path)!r} keeps the checkpoint of step "
-                    f"{self.saved.step}"
-                ) from error
-            except KeyboardInterrupt:
-                # It may have come while rows were written.
-                self.folder.forget_after(self.saved.step)
-                self._save(state)
-                raise KeyboardInterrupt(
-                    f"{str(self.folder.path)!r} keeps step {state.step}; it can be "
-                    "resumed"
-                ) from None
-        if state is not self.saved:
-            self._save(state)
-
-    def _step(self, state: Checkpoint) -> tuple[Checkpoint, dict[str, Any]]:
-        begin = perf_counter()
-        state, row = self.trainer.step(state, self.executor)
-        row = {"step": state.step, **row}
-        if len(self.trainer.held) and state.step % self.config.evaluate_every == 0:
-            state, row["validation_accuracy"] = self._look(state)
-        row["seconds"] = round(perf_counter() - begin, 6)
-        return state, row
-
-    def _look(self, state: Checkpoint) -> tuple[Checkpoint, float]:
-        """Measure on the validation set, and keep the best so far."""
-        if self.score is None:
-            found = self.trainer.validate(state)
-        else:
-            x, classes = self.trainer.validation
-            found = float(self.score(state.images, state.labels, x, classes))
-        if found > state.best:
-            state = replace(state, best=found, best_step=state.step)
-            state.save(self.folder.path / BEST, self.tag)
-        return state, found
-
-    def _is_due(self, state: Checkpoint) -> bool:
-        return state.step % self.config.checkpoint_every == 0
-
-    def _stopped(self, state: Checkpoint) -> bool:
-        if self.config.patience is None:
-            return False
-        waited = state.step - state.best_step
-        return waited >= self.config.patience * self.config.evaluate_every
-
-    def _save(self, state: Checkpoint) -> None:
-        """Rows first: those after the checkpoint are dropped, none before it lacks."""
-        self.folder.append([row for row in self.rows if row["step"] <= state.step])
-        state.save(self.folder.path / LATEST, self.tag)
-        self.rows, self.saved = [], state
-
-
-def training_set(x: Array, y: Array, classes: int | None) -> TrainingSet:
-    """Inputs and classes, checked.
-
-    Raises:
-        TypeError, ValueError: they are not fit; the message says why.
-    """
-    check_input("x", x)
-    x, labels = as_numpy("x", x), checked_labels(y)
-    if len(labels) != len(x):
-        raise ValueError(
-            f"y has {len(labels)} labels, expected {len(x)}, one for each of x"
-        )
-    top = int(labels.max())
-    classes = top + 1 if classes is None else classes
-    if top >= classes:
-        raise ValueError(
-            f"y holds the label {top}, expected 0, ..., {classes - 1}: there are "
-            f"{classes} classes"
-        )
-    if classes < 2:
-        raise ValueError("y holds one class only, expected two or more")
-    missing = np.setdiff1d(np.arange(classes), labels)
-    if len(missing):
-        raise ValueError(
-            f"y has no example of class {missing[0]}, expected every class of 0, ..., "
-            f"{classes - 1}; numpy.unique(y, return_inverse=True)[1] numbers them "
-            "without gaps"
-        )
-    return TrainingSet(x, labels, classes)
 
 
 def _fingerprint(written: Mapping[str, Any]) -> str:

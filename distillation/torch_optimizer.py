@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from .optimizers import Parameters, State
+from .parameters import Parameters, State
 
 
 class TorchOptimizer:

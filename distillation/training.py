@@ -14,11 +14,11 @@ from ..sketch import SketchedKernel
 from .batches import Batches, generator
 from .checkpoint import Checkpoint
 from .config import Config
-from .folder import TrainingSet
 from .objective import Gradients, kip_gradients
 from .optimizers import optimizer
 from .ridge_loss import predict
 from .starts import start
+from .training_set import TrainingSet
 
 # Training images that the landmarks of a sketch are chosen from.
 SAMPLE = 2000
