@@ -97,6 +97,18 @@ def load(name: str) -> Inputs:
     return Inputs(net, sample, test, exact, get)
 
 
+def group_means(k: np.ndarray, groups: int = 10) -> np.ndarray:
+    """Means of a kernel matrix over pairs of groups of inputs, ``[groups, groups]``.
+
+    >>> group_means(np.eye(4), 2)
+    array([[0.5, 0. ],
+           [0. , 0.5]])
+    """
+    member = np.arange(len(k)) % groups == np.arange(groups)[:, None]
+    weights = member / member.sum(axis=1, keepdims=True)
+    return weights @ k.astype(np.float64) @ weights.T
+
+
 def errors(found: np.ndarray, exact: np.ndarray) -> dict[str, float]:
     """How far a kernel matrix is from another one.
 
