@@ -74,7 +74,7 @@ def test_the_registry_has_the_kernel_suites():
     assert {"cntk", "fc"} <= set(SUITES)
 
 
-@pytest.mark.parametrize("name", ["cntk", "fc", "peer-blocks"])
+@pytest.mark.parametrize("name", ["cntk", "fc", "kip", "peer-blocks"])
 def test_cases_have_names_of_their_own_and_a_quick_one(name):
     names = [case.name for case in SUITES[name].cases()]
     assert len(set(names)) == len(names)
