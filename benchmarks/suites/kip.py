@@ -30,7 +30,7 @@ PAPER_TARGETS = 5000
 # pairs, and takes it seconds for each.
 COMPARED = (4, 12)
 # Ours, at the paper's supports.
-SCALED = {10: 250, 100: 50, 500: 10}
+SCALED = {10: 150, 100: 25, 500: 5}
 GATE = (2, 4)
 # float32 kernels and a solve, against central differences in float64.
 TOLERANCE, PEER_TOLERANCE = 1e-4, 1e-3
