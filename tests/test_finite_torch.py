@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 from tangency.kernels.finite import EmpiricalKernel, Projection
 
 torch = pytest.importorskip("torch")
-from finite_modules import MODULES, PATHS  # noqa: E402
+import finite_modules  # noqa: E402, F401
+import finite_odd_modules  # noqa: E402, F401
+from finite_registry import MODULES, PATHS  # noqa: E402
 from torch import nn  # noqa: E402
 from torch.func import functional_call  # noqa: E402
 
