@@ -49,8 +49,8 @@ class Setting:
 # The last one is stopped early and regularised: what a kernel gains by more steps, a
 # finite network loses.
 SETTINGS = (
-    Setting("fc2", 1, 1000, 1e-2, 1e-6),
-    Setting("fc2", 10, 600, 1e-2, 1e-6),
+    Setting("fc2", 1, 2000, 1e-2, 1e-6),
+    Setting("fc2", 10, 2000, 1e-2, 1e-6),
     Setting("convnet", 1, 300, 1e-2, 1e-6),
     Setting("fc2", 10, 300, 4e-3, 0.1, transfer=True),
 )
