@@ -16,15 +16,20 @@ def relative(found, expected):
     return np.abs(found - expected).max() / max(np.abs(expected).max(), 1e-30)
 
 
+def as_read(program, x):
+    """Images as the program reads them: one pixel where a network flattens first."""
+    return x.reshape(len(x), *program.shape, program.channels)
+
+
 def check_values(net, shape, single=True):
     x1, x2 = images(2, shape, 0), images(3, shape, 1)
     program = planes.lower(net, x1.shape)
-    expected = covariances(net, x1, x2, True)
+    expected, own = (covariances(net, x1, x, True) for x in (x2, None))
+    x1, x2 = as_read(program, x1), as_read(program, x2)
     nngp, ntk = planes.kernel(program, x1, x2)
     assert relative(nngp, expected.nngp) < 1e-12
     assert relative(ntk, expected.ntk_or_zero) < 1e-12
     # Half of the pairs, and no NTK, are separate paths.
-    own = covariances(net, x1, None, True)
     assert relative(planes.kernel(program, x1, get="nngp"), own.nngp) < 1e-12
     if not single:
         return
@@ -39,10 +44,11 @@ def check_gradients(net, shape, bound=1e-10):
     a, b = np.random.default_rng(4).standard_normal((2, 2, 2))
     program = planes.lower(net, x1.shape)
     for other in (x2, None):
-        found = planes.vjp(program, x1, other, a, b)
+        second = None if other is None else as_read(program, other)
+        found = planes.vjp(program, as_read(program, x1), second, a, b)
         expected = exact_gradients(net, x1, other, a, b)
         for g, e in zip(found, expected, strict=False):
-            assert relative(g, e) < bound
+            assert relative(g.reshape(e.shape), e) < bound
 
 
 def exact_gradients(net, x1, x2, a, b):

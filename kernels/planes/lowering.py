@@ -53,6 +53,10 @@ def lower(net: Any, input_shape: tuple[int, ...]) -> Program:
         net: a network of layer descriptions.
         input_shape: shape of the inputs; the first entry is not used.
 
+    Returns:
+        The program, for inputs of this shape; for ``[n, d]`` with d all entries of an
+        input where the network flattens them first.
+
     Raises:
         NotPlanes: the network or the shape has no plane program, with the reason.
         LayerError: the network does not fit the inputs.
