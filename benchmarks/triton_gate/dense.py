@@ -29,9 +29,7 @@ NETWORKS = {
     "gelu-3": (3, tg.Gelu()),
 }
 KINDS = {"fp32": False, "fp64": True}
-# Of the other networks float32 says enough.
 CHOSEN = [(name, kind) for name in NETWORKS for kind in KINDS]
-CHOSEN = CHOSEN[:2] + [(name, kind) for name, kind in CHOSEN[2:] if kind == "fp32"]
 BOTH = ("nngp", "ntk")
 # Arguments that are numbers; the others are pointers.
 NUMBERS = ("n", "m", "d", "shift", "columns")
