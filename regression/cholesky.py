@@ -1,4 +1,4 @@
-"""The expensive half of regression: one factorisation, for any number of solves."""
+"""The factor of a matrix that LAPACK takes whole; ``factor`` chooses by the size."""
 
 import warnings
 from collections.abc import Callable
@@ -10,11 +10,6 @@ import numpy as np
 from scipy.linalg import cho_solve, cholesky, eigvalsh, solve_triangular
 from scipy.linalg.lapack import dpocon, dpotri
 
-from .panels import factor_by_panels, inverse_diagonal
-
-# Above this many rows the threads of OpenBLAS's own factorisation write past their
-# buffers (seen at 20,000 rows): panels of a matrix go to LAPACK one at a time.
-LARGEST = 8192
 # Tried in turn, in units of the mean diagonal.
 JITTERS = (0.0, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4)
 Factor = TypeVar("Factor")
@@ -55,8 +50,6 @@ class Cholesky:
     @cached_property
     def inverse_diagonal(self) -> np.ndarray:
         """The diagonal of A^-1, ``[n]``."""
-        if len(self.lower) > LARGEST:
-            return inverse_diagonal(self.lower)
         return np.diagonal(dpotri(self.lower, lower=1)[0]).copy()
 
     @property
@@ -139,10 +132,7 @@ def lower_factor(a: np.ndarray, diagonal: np.ndarray, n: int) -> np.ndarray | No
     """L of a matrix, which is overwritten; None if a pivot is what cancellation of
     ``n`` terms left of an entry of ``diagonal``."""
     try:
-        if len(a) > LARGEST:
-            lower = factor_by_panels(a)
-        else:
-            lower = cholesky(a, lower=True, overwrite_a=True, check_finite=False)
+        lower = cholesky(a, lower=True, overwrite_a=True, check_finite=False)
     except np.linalg.LinAlgError:
         return None
     floor = n * np.finfo(float).eps * diagonal

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from .cholesky import factorise
+from .factor import factor
 from .leave_one_out import RIDGES, RidgeChoice, checked_ridges, choose_ridge
 from .matrices import matrix, targets
 from .ridge import RIDGE_SCALES, checked_ridge
@@ -105,7 +105,7 @@ class FeatureRidge:
             ridge_scale: "trace" for units of tr(Z Z^T) / n, or "absolute".
         """
         shift = checked_ridge(ridge) * _unit(moments, ridge_scale)
-        weights = factorise(moments.gram, shift).solve(moments.cross)
+        weights = factor(moments.gram, shift).solve(moments.cross)
         return cls(weights, ridge)
 
     @classmethod

@@ -6,10 +6,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .cholesky import Cholesky, factorise
-from .matrices import MAX_ROWS, matrix, symmetric_matrix, targets, vector
+from .cholesky import Cholesky
+from .factor import factor
+from .matrices import matrix, symmetric_matrix, targets, vector
 from .ridge import diagonal_shift
-from .tiled_cholesky import TiledCholesky, factorise_tiled
+from .tiled_cholesky import TiledCholesky
 
 
 class Prediction(NamedTuple):
@@ -79,8 +80,7 @@ class Posterior:
         k = symmetric_matrix("k", k)
         y, is_vector = targets(y, len(k))
         shift = diagonal_shift(k, ridge, ridge_scale)
-        whole = isinstance(k, np.ndarray) and len(k) <= MAX_ROWS
-        cholesky = factorise(k, shift) if whole else factorise_tiled(k, shift)
+        cholesky = factor(k, shift)
         weights = cholesky.solve(y)
         missed = np.linalg.norm(k @ weights + cholesky.shift * weights - y, axis=0)
         size = np.linalg.norm(y, axis=0)

@@ -6,13 +6,12 @@ import numpy as np
 
 from ..kernels.matrix.progress import progress_bar
 from .block_coordinate import block_coordinate
-from .cholesky import factorise
 from .conjugate_gradients import conjugate_gradients
-from .matrices import MAX_ROWS, symmetric_matrix, targets
+from .factor import factor
+from .matrices import symmetric_matrix, targets
 from .preconditioners import PRECONDITIONERS
 from .report import Report, Solution, relative_residuals
 from .ridge import diagonal_shift
-from .tiled_cholesky import factorise_tiled
 
 SOLVERS = ("auto", "cholesky", "pcg", "block")
 # A factor in memory up to here, on disk up to there.
@@ -124,15 +123,11 @@ def _by_cholesky(
 ) -> Solution:
     if len(k) <= IN_MEMORY and scratch is None:
         k = np.asarray(k, dtype=np.float64)
-    whole = isinstance(k, np.ndarray) and len(k) <= MAX_ROWS and scratch is None
-    if whole:
-        factor = factorise(k, shift)
-    else:
-        factor = factorise_tiled(k, shift, scratch=scratch, progress=progress)
-    x = factor.solve(y)
+    found = factor(k, shift, scratch, progress)
+    x = found.solve(y)
     residuals = relative_residuals(k, shift, x, y)[1]
     none = np.zeros(y.shape[1], dtype=int)
-    report = Report("cholesky", residuals, none, factor.jitter, factor.condition)
+    report = Report("cholesky", residuals, none, found.jitter, found.condition)
     return Solution(x, report)
 
 

@@ -27,6 +27,9 @@ from ..kernels.matrix.progress import progress_bar
 from .cholesky import lower_factor, with_jitter
 
 MEMORY = 2**30
+# Rows that LAPACK is given at a time: at 20,000 the OpenBLAS of SciPy's wheels was seen
+# to end the process, and beyond 32,767 its 32-bit integers are not safe.
+LARGEST = 8192
 # Rows that are worked on at a time, at least.
 PIECE = 256
 
@@ -129,7 +132,7 @@ def factorise_tiled(
     """
     n = len(k)
     # A panel, a mapped one that is subtracted from it, and a few square pieces.
-    width = max(1, min(n, int(memory / (3 * 8 * n))))
+    width = max(1, min(n, LARGEST, int(memory / (3 * 8 * n))))
     edges = (*range(0, n, width), n)
     in_memory = isinstance(k, np.ndarray) and scratch is None
     folder = None if in_memory else tempfile.mkdtemp(".cholesky", dir=scratch)

@@ -8,7 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tangency as tg
-from tangency.regression.cholesky import factorise
+from tangency.regression import tiled_cholesky
+from tangency.regression.cholesky import Cholesky, factorise
+from tangency.regression.factor import factor
 from tangency.regression.tiled_cholesky import factorise_tiled
 
 KERNEL = tg.ExactKernel(tg.serial(tg.Dense(8, b_std=0.1), tg.Relu(), tg.Dense(1)))
@@ -37,6 +39,21 @@ def test_panels_make_up_the_factor(n, width):
         np.testing.assert_allclose(got, expected, rtol=1e-10, atol=1e-12)
     # Both are estimates from below, of the same number.
     assert tiled.condition == pytest.approx(whole.condition, rel=0.7)
+
+
+def test_large_matrices_are_factorised_in_panels_that_lapack_can_take(monkeypatch):
+    k, b = positive(60), np.ones((60, 2))
+    whole = factor(k, 0.1)
+    assert isinstance(whole, Cholesky)
+    monkeypatch.setattr(tiled_cholesky, "LARGEST", 10)
+    monkeypatch.setattr("tangency.regression.factor.LARGEST", 10)
+    tiled = factor(k, 0.1)
+    assert len(tiled.panels) == 6
+    np.testing.assert_allclose(tiled.solve(b), whole.solve(b), rtol=1e-11)
+    got, expected = tiled.inverse_diagonal, whole.inverse_diagonal
+    np.testing.assert_allclose(got, expected, rtol=1e-11)
+    with pytest.raises(tg.NotPositiveDefiniteError):
+        factor(k - 3 * np.eye(60), 0.0)
 
 
 def test_a_posterior_of_a_store_is_that_of_the_matrix(tmp_path):
