@@ -88,12 +88,7 @@ def processes(n: int) -> Iterator[Any]:
 @contextmanager
 def dask_cluster(n: int) -> Iterator[str]:
     """The address of a Dask cluster of ``n`` such processes."""
-    from distributed import LocalCluster
+    from tangency.kernels.matrix.dask import local_cluster
 
-    with LocalCluster(
-        n_workers=n,
-        threads_per_worker=1,
-        dashboard_address=":0",
-        env=dict.fromkeys(VARIABLES, "1"),
-    ) as cluster:
+    with local_cluster(n) as cluster:
         yield cluster.scheduler_address

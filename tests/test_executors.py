@@ -199,6 +199,15 @@ def test_a_dask_cluster_on_this_machine_shares_the_cores(monkeypatch):
         assert_right(tg.compute(SlowKernel(), inputs(), executor=workers, **TILES))
 
 
+def test_a_dask_cluster_leaves_the_variables_of_this_process_alone():
+    pytest.importorskip("distributed", reason="needs the extra 'dask'")
+    before = dict(os.environ)
+    with opened("dask") as workers:
+        assert dict(os.environ) == before
+        workers.submit(int).result()
+    assert dict(os.environ) == before
+
+
 def test_an_unknown_scheduler_is_reported_in_time(monkeypatch):
     dask = pytest.importorskip("tangency.kernels.matrix.dask", reason="needs 'dask'")
     monkeypatch.setattr(dask, "SECONDS", 1)

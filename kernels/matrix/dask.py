@@ -71,6 +71,38 @@ class _Future:
 
 
 @contextmanager
+def local_cluster(workers: int | None = None) -> Iterator[LocalCluster]:
+    """Processes of one thread each on this machine, as many as cores if None is said.
+
+    The variables that Dask sets for them in this process, and leaves there, are taken
+    back: OMP_NUM_THREADS=1 would hold all later kernels of this process to one core.
+    """
+    names = {*dask.config.get("distributed.nanny.pre-spawn-environ"), "PYTHONHASHSEED"}
+    before = {name: os.environ.get(name) for name in names}
+    try:
+        with LocalCluster(
+            n_workers=workers,
+            threads_per_worker=1,
+            # Any port: the usual one is taken if there is another cluster.
+            dashboard_address=":0",
+            env=shared_between(os.cpu_count() or 1),
+        ) as local:
+            _set_environment(before)
+            yield local
+    finally:
+        # Workers that were replaced have set them again.
+        _set_environment(before)
+
+
+def _set_environment(values: dict[str, str | None]) -> None:
+    for name, value in values.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
+
+
+@contextmanager
 def cluster(address: str) -> Iterator[Executor]:
     """An executor for the scheduler at ``address``, or for a new cluster of processes
     on this machine if it is "dask".
@@ -79,15 +111,7 @@ def cluster(address: str) -> Iterator[Executor]:
         ConnectionError: nobody answers there.
     """
     if address == "dask":
-        with (
-            LocalCluster(
-                threads_per_worker=1,
-                # Any port: the usual one is taken if there is another cluster.
-                dashboard_address=":0",
-                env=shared_between(os.cpu_count() or 1),
-            ) as local,
-            Client(local) as client,
-        ):
+        with local_cluster() as local, Client(local) as client:
             yield DaskExecutor(client)
         return
     try:
