@@ -11,7 +11,7 @@ Augmentation = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 
 @dataclass(frozen=True)
 class Flip:
-    """Mirror every other image ``[n, H, W, channels]``, left to right."""
+    """Mirror images ``[n, H, W, channels]`` left to right, each at even odds."""
 
     def __call__(self, x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         _check_images("Flip", x)

@@ -9,6 +9,7 @@ from array_api_compat import array_namespace
 
 from ..datasets import accuracy, balanced_subset, centred_one_hot
 from ..kernels import ExactKernel, compute
+from ..kernels.matrix.pull_back import native
 from .finite_settings import Training
 from .finite_training import train_network
 from .ridge_loss import predict
@@ -40,6 +41,7 @@ def kernel_accuracy(
     """
     if x.dtype != images.dtype:
         x = array_namespace(x).astype(x, images.dtype)
+    images, x = native(kernel, images), native(kernel, x)
     k_ss = compute(kernel, images, None, get, tile, executor)
     k_st = compute(kernel, images, x, get, tile, executor)
     return accuracy(predict(k_ss, k_st, labels, ridge), classes)

@@ -7,7 +7,7 @@ import numpy as np
 
 from ..kernels import compute
 from ..kernels.matrix.pull_back import native
-from ..regression.cholesky import factorise
+from .ridge_loss import ridge_factor
 
 Array = Any
 # Singular values below this part of the largest one are taken to be zero.
@@ -61,8 +61,7 @@ def label_solve(
         )
     images, x = native(kernel, images), native(kernel, x)
     n = images.shape[0]
-    k_ss = compute(kernel, images, None, get, tile, executor).astype(np.float64)
-    factor = factorise(k_ss, ridge * float(np.trace(k_ss)) / n)
+    factor = ridge_factor(compute(kernel, images, None, get, tile, executor), ridge)
     triangle = np.zeros((0, n + y.shape[1]))
     for begin in range(0, len(y), rows):
         some = slice(begin, begin + rows)

@@ -7,7 +7,7 @@ from typing import Any
 from ..kernels.matrix.progress import progress_bar
 from .checkpoint import Checkpoint
 from .folder import BEST, LATEST, Folder
-from .training import NonFiniteLossError, Score, Trainer
+from .training import Measure, NonFiniteLossError, Trainer
 
 
 class Loop:
@@ -21,7 +21,7 @@ class Loop:
     """
 
     def __init__(
-        self, folder: Folder, tag: str, trainer: Trainer, score: Score | None
+        self, folder: Folder, tag: str, trainer: Trainer, score: Measure | None
     ) -> None:
         self.folder, self.tag = folder, tag
         self.trainer, self.config, self.score = trainer, trainer.config, score

@@ -20,7 +20,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..regression.cholesky import factorise
+from ..regression.cholesky import Cholesky
+from ..regression.factor import factor
+from ..regression.tiled_cholesky import TiledCholesky
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ def ridge_loss(
         y_t: labels of the targets, ``[N, C]``.
         ridge: lambda, in units of the mean diagonal of K_ss.
     """
-    k_ss, k_st = np.asarray(k_ss, np.float64), np.asarray(k_st, np.float64)
+    k_st = np.asarray(k_st, np.float64)
     with np.errstate(over="ignore", invalid="ignore"):
         # An optimiser that runs away overflows: the caller is told by the value.
         return _loss(k_ss, k_st, y_s, y_t, ridge)
@@ -72,11 +74,11 @@ def _loss(
     ridge: float,
 ) -> Loss:
     n, targets = k_st.shape
-    factor = factorise(k_ss, ridge * float(np.trace(k_ss)) / n)
-    alpha = factor.solve(y_s)
+    solver = ridge_factor(k_ss, ridge)
+    alpha = solver.solve(y_s)
     predictions = k_st.T @ alpha
     residual = predictions - y_t
-    labels = factor.solve(k_st @ residual) / targets
+    labels = solver.solve(k_st @ residual) / targets
     slope = -labels @ alpha.T
     trace = ridge * float(np.trace(slope)) / n
     return Loss(
@@ -92,6 +94,10 @@ def predict(
     k_ss: np.ndarray, k_st: np.ndarray, y_s: np.ndarray, ridge: float
 ) -> np.ndarray:
     """Predictions ``[N, C]`` at the targets, as in the objective."""
-    k_ss, k_st = np.asarray(k_ss, np.float64), np.asarray(k_st, np.float64)
-    factor = factorise(k_ss, ridge * float(np.trace(k_ss)) / len(k_ss))
-    return k_st.T @ factor.solve(y_s)
+    return np.asarray(k_st, np.float64).T @ ridge_factor(k_ss, ridge).solve(y_s)
+
+
+def ridge_factor(k_ss: np.ndarray, ridge: float) -> Cholesky | TiledCholesky:
+    """The factor of A, ridge in units of the mean diagonal, in float64."""
+    k_ss = np.asarray(k_ss, np.float64)
+    return factor(k_ss, ridge * float(np.trace(k_ss)) / len(k_ss))

@@ -14,7 +14,7 @@ from .checkpoint import Checkpoint
 from .config import Config
 from .folder import BEST, LATEST, START, Folder
 from .loop import Loop
-from .training import Score, Trainer
+from .training import Measure, Trainer
 from .training_set import TrainingSet, training_set
 
 Array = Any
@@ -209,7 +209,7 @@ class Run:
         self,
         steps: int | None = None,
         progress: bool = True,
-        score: Score | None = None,
+        score: Measure | None = None,
         executor: Any = None,
     ) -> "Run":
         """Go on until ``steps`` steps were made in total.

@@ -8,21 +8,20 @@ from typing import Any
 import numpy as np
 
 from ..datasets import accuracy, centred_one_hot, stratified_split
-from ..kernels import compute
-from ..kernels.matrix.pull_back import native
 from ..sketch import SketchedKernel
 from .batches import Batches, generator
 from .checkpoint import Checkpoint
 from .config import Config
+from .evaluation import kernel_accuracy
 from .objective import Gradients, kip_gradients
 from .optimizers import optimizer
-from .ridge_loss import predict
 from .starts import start
 from .training_set import TrainingSet
 
 # Training images that the landmarks of a sketch are chosen from.
 SAMPLE = 2000
-Score = Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray], float]
+# What ``Run.train(score=...)`` takes: images, labels, held-out inputs and classes.
+Measure = Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray], float]
 
 
 class NonFiniteLossError(ArithmeticError):
@@ -141,13 +140,9 @@ class Trainer:
     def validate(self, state: Checkpoint) -> float:
         """The accuracy on the validation set, the mean over all kernels."""
         x, labels = self.validation
-        config, found = self.config, []
-        for kernel in self.kernels:
-            images, targets = native(kernel, state.images), native(kernel, x)
-            k_st = compute(kernel, images, targets, config.get, config.tile)
-            k_ss = compute(kernel, images, None, config.get, config.tile)
-            predictions = predict(k_ss, k_st, state.labels, config.ridge)
-            found.append(accuracy(predictions, labels))
+        of = (state.images, state.labels, x, labels)
+        options = (self.config.ridge, self.config.get, self.config.tile)
+        found = [kernel_accuracy(kernel, *of, *options) for kernel in self.kernels]
         return float(np.mean(found))
 
     def _split(self) -> tuple[np.ndarray, np.ndarray]:
