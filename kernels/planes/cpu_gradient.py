@@ -8,7 +8,7 @@ from .cpu_forward import run_ops
 from .cpu_lanes import LANES
 from .cpu_maps import scatter_add
 from .cpu_ops import addresses
-from .cpu_tile import NORMS, Recorder, Workspace, check_memory
+from .cpu_tile import Recorder, Workspace, check_memory
 from .encoding import MEM, OP, encode
 from .program import Activate, Normalize, Program, Stage
 
@@ -40,8 +40,7 @@ class Backward:
         self.calls = addresses(self.encoding, self.dtype, want_t)
         self.saving = addresses(self.encoding, self.dtype, want_t, save=True)
         self.backs = back_addresses(self.encoding, self.dtype)
-        h, w = program.stages[-1].shapes[-1]
-        self.scale = 1.0 / (h * w) ** NORMS[program.readout]
+        self.scale = program.scale
 
     def workspace(self) -> Workspace:
         """Memory for one thread."""

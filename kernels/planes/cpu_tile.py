@@ -12,7 +12,6 @@ from .encode_activation import dual_of
 from .encoding import MEM, OP, ST, Encoding, encode, truncated
 from .program import Activate, Normalize, Op, Program
 
-NORMS = {"flatten": 1, "mean": 2, "sum": 0}
 # Bytes that the planes of a tile of pairs may take in every thread.
 LARGEST = 1 << 30
 
@@ -26,8 +25,7 @@ class Forward:
         check_memory(self.encoding, program, self.dtype)
         self.arrays = self.encoding.arrays(self.dtype)
         self.calls = addresses(self.encoding, self.dtype, want_t)
-        h, w = program.stages[-1].shapes[-1]
-        self.scale = 1.0 / (h * w) ** NORMS[program.readout]
+        self.scale = program.scale
 
     def workspace(self) -> "Workspace":
         """Memory for one thread."""

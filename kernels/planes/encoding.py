@@ -23,6 +23,7 @@ from .program import (
     Push,
     Stage,
     Swap,
+    track,
 )
 from .schedule import Schedule
 
@@ -195,7 +196,7 @@ class _Encoder:
             self.pixel += bool(map_parts(op)) * inside[0] * inside[1]
             columns["save"] = len(rows)
             rows.append((columns, parameters))
-            _track(op, flags)
+            track(op, flags)
         self.saved = max(self.saved, len(rows))
         self.has_t = any(flags)
         return rows
@@ -311,19 +312,6 @@ def _starts_with_weights(stage: Stage) -> bool:
         if isinstance(op, Affine | Push):
             return isinstance(op, Affine)
     return False
-
-
-def _track(op: Op, flags: list[bool]) -> None:
-    """Whether t is non-zero in the current value (last) and in the saved ones."""
-    if isinstance(op, Affine):
-        flags[-1] = flags[-1] or op.u != 0 or op.v != 0
-    elif isinstance(op, Push):
-        flags.append(flags[-1])
-    elif isinstance(op, Swap):
-        flags[-1], flags[-2] = flags[-2], flags[-1]
-    elif isinstance(op, Add):
-        last = flags.pop()
-        flags[-1] = flags[-1] or last
 
 
 def _fuse(

@@ -161,6 +161,25 @@ class Program:
         return self.stages[0].shape
 
     @property
+    def scale(self) -> float:
+        """What the readout multiplies the sum over its planes by."""
+        high, wide = self.stages[-1].shapes[-1]
+        return 1.0 / (high * wide) ** {"flatten": 1, "mean": 2, "sum": 0}[self.readout]
+
+    @property
     def one_pixel(self) -> bool:
         """Whether nothing happens before the head, as in a fully connected network."""
         return self.shape == (1, 1) and not any(s.ops or s.pool for s in self.stages)
+
+
+def track(op: Op, flags: list[bool]) -> None:
+    """Whether t is non-zero in the current value (last) and in the saved ones."""
+    if isinstance(op, Affine):
+        flags[-1] = flags[-1] or op.u != 0 or op.v != 0
+    elif isinstance(op, Push):
+        flags.append(flags[-1])
+    elif isinstance(op, Swap):
+        flags[-1], flags[-2] = flags[-2], flags[-1]
+    elif isinstance(op, Add):
+        last = flags.pop()
+        flags[-1] = flags[-1] or last

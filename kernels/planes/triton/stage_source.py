@@ -19,15 +19,12 @@ from dataclasses import dataclass
 from ..encode_activation import dual_of
 from ..program import (
     Activate,
-    Add,
-    Affine,
     Normalize,
     Op,
     Pair,
     Pool,
-    Push,
     Stage,
-    Swap,
+    track,
 )
 from .encoding import parameters
 from .stage_tile import Tile, tile_of
@@ -115,19 +112,6 @@ class StageKernel:
         """The parameters of the duals, one after the other."""
         ops = (op for op in self.stage.ops if isinstance(op, Activate))
         return tuple(parameters(dual_of(op.activation)) for op in ops)
-
-
-def track(op: Op, flags: list[bool]) -> None:
-    """Whether t can be non-zero in the current value (last) and in the saved ones."""
-    if isinstance(op, Affine):
-        flags[-1] = flags[-1] or op.u != 0 or op.v != 0
-    elif isinstance(op, Push):
-        flags.append(flags[-1])
-    elif isinstance(op, Swap):
-        flags[-1], flags[-2] = flags[-2], flags[-1]
-    elif isinstance(op, Add):
-        last = flags.pop()
-        flags[-1] = flags[-1] or last
 
 
 def is_mapped(op: Op) -> bool:

@@ -14,8 +14,6 @@ from .torch_variances import pull_back_variances, with_variances
 Tensor = torch.Tensor
 # Images of a block, whose pairs are listed at a time.
 BLOCK = 1024
-# The sums over planes are divided by this power of the number of pixels.
-POWERS = {"flatten": 1, "mean": 2, "sum": 0}
 
 
 @dataclass(frozen=True)
@@ -74,12 +72,6 @@ class PlaneKernel:
         """All planes in one precision."""
         return Planes(self.program, self.want_t, double)
 
-    @property
-    def scale(self) -> float:
-        """What the readout multiplies the sum over planes by."""
-        high, wide = self.program.stages[-1].shapes[-1]
-        return 1.0 / (high * wide) ** POWERS[self.program.readout]
-
 
 class _Images:
     """The images of one side, with what depends on one image in either precision."""
@@ -124,12 +116,13 @@ class _Images:
         """The variance of every image after the readout."""
         planes = Planes(self.kernel.program, False, self.double)
         side = self.side(self.double)
-        return run(planes, side, side, *self._diagonal())[:, 0] * self.kernel.scale
+        sums = run(planes, side, side, *self._diagonal())[:, 0]
+        return sums * self.kernel.program.scale
 
     def gradient(self) -> Tensor:
         """The gradient of the images, all parts taken together."""
         if self.variance_bars is not None:
-            seed = (self.variance_bars * self.kernel.scale)[:, None]
+            seed = (self.variance_bars * self.kernel.program.scale)[:, None]
             planes = Planes(self.kernel.program, False, self.double)
             side, bar = self.side(self.double), self.bar(self.double)
             pull_back(planes, side, side, *self._diagonal(), seed, (bar, bar))
@@ -192,7 +185,7 @@ class _Block:
                 planes, self.one.side(double), self.two.side(double), first, second
             )
             at = first.long() - self.rows.start, second.long() - self.cols.start
-            sums[:, *at] = found.T * self.one.kernel.scale
+            sums[:, *at] = found.T * self.one.kernel.program.scale
         if self.same:
             sums = sums.triu() + sums.triu(1).mT
         return self._scalars(sums)
@@ -218,7 +211,7 @@ class _Block:
             self.one.variance_bars[self.rows] += before.v1[:, 0]
             self.two.variance_bars[self.cols] += before.v2[0]
         parts = [before.k] if before.t is None else [before.k, before.t]
-        seeds = torch.stack(parts, -1) * self.one.kernel.scale
+        seeds = torch.stack(parts, -1) * self.one.kernel.program.scale
         if self.same:
             seeds = seeds + seeds.transpose(0, 1)
             seeds.diagonal().mul_(0.5)
