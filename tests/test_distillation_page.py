@@ -1,31 +1,21 @@
 """docs/distillation.md says what is so: its code and its commands run."""
 
-import re
-import shlex
-
 from house import ROOT
+from pages import blocks, run_page
 
 from tangency.cli import commands
-
-BLOCK = re.compile(r"^```(python|bash)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
 def test_every_block_of_the_page_runs(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
+    ran = []
+
+    def command(words, line):
+        assert commands.main(words) == 0, words
+        ran.append(words)
+
     page = ROOT / "docs" / "distillation.md"
-    text = page.read_text(encoding="utf-8")
-    namespace, ran = {"__name__": "page"}, 0
-    for block in BLOCK.finditer(text):
-        language, code = block.groups()
-        if language == "python":
-            line = text.count("\n", 0, block.start(2))
-            # Blank lines in front make a traceback point into the page.
-            exec(compile("\n" * line + code, page, "exec"), namespace)
-        for line in (
-            code.replace("\\\n", " ").splitlines() if language == "bash" else ()
-        ):
-            words = shlex.split(line)
-            assert words[:3] == ["python", "-m", "tangency"]
-            assert commands.main(words[3:]) == 0, line
-            ran += 1
-    assert ran == 3
+    run_page(page, command)
+    shell = "".join(blocks(page, "bash")).replace("\\\n", " ").splitlines()
+    assert all(line.startswith("python -m tangency ") for line in shell)
+    assert len(ran) == len(shell) == 3

@@ -1,10 +1,9 @@
 """Models as users write them: flax, equinox, a ResNet-18 and a small GPT in torch."""
 
-import re
-
 import numpy as np
 import pytest
 from house import ROOT
+from pages import blocks, run_page
 
 from tangency.kernels.finite import EmpiricalKernel
 
@@ -221,15 +220,7 @@ def test_the_page_on_the_empirical_ntk_is_true(capsys):
     pytest.importorskip("jax")
     pytest.importorskip("torch")
     page = ROOT / "docs" / "empirical_ntk.md"
-    text = page.read_text(encoding="utf-8")
-    namespace = {"__name__": "page"}
-    shown = {"python": [], "text": []}
-    for block in re.finditer(r"^```(python|text)\n(.*?)^```$", text, re.S | re.M):
-        shown[block[1]].append(block[2])
-        if block[1] == "python":
-            # Blank lines in front make a traceback point into the page.
-            line = text.count("\n", 0, block.start(2))
-            exec(compile("\n" * line + block[2], page, "exec"), namespace)
-    printed = capsys.readouterr().out
-    assert shown["python"] and shown["text"]
-    assert all(expected in printed for expected in shown["text"])
+    run_page(page)
+    printed, shown = capsys.readouterr().out, blocks(page, "text")
+    assert shown
+    assert all(expected in printed for expected in shown)

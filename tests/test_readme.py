@@ -1,45 +1,28 @@
-"""The README says what is so: its code runs, in the order in which it is read."""
+"""The README says what is so: its code and its commands run."""
 
 import os
-import re
-import shlex
 import subprocess
 import sys
 
 from house import ROOT
+from pages import run_page
 
-BLOCK = re.compile(r"^```(python|bash)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
-# Installs, and commands that take minutes, have tests and targets of their own.
-NOT_RUN = ("tangency demo",)
-
-
-def commands(block):
-    """The calls of tangency's command line in a shell block, continued lines joined."""
-    for line in block.replace("\\\n", " ").splitlines():
-        words = shlex.split(line, comments=True)
-        if words[:3] == ["python", "-m", "tangency"]:
-            words = words[2:]
-        if words[:1] == ["tangency"] and not " ".join(words).startswith(NOT_RUN):
-            yield words[1:]
+# Commands that take minutes have tests and targets of their own.
+NOT_RUN = "demo"
 
 
 def test_every_block_of_the_readme_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    namespace = {"__name__": "readme"}
-    blocks = list(BLOCK.finditer(text))
-    assert blocks
-    for block in blocks:
-        language, code = block.groups()
-        line = text.count("\n", 0, block.start(2))
-        if language == "python":
-            # Blank lines in front make a traceback point into the README.
-            exec(compile("\n" * line + code, ROOT / "README.md", "exec"), namespace)
-        for words in commands(code) if language == "bash" else ():
-            ran = subprocess.run(
-                [sys.executable, "-m", "tangency", *words],
-                capture_output=True,
-                text=True,
-                env=os.environ | {"PYTHONSAFEPATH": "1"},
-            )
-            assert ran.returncode == 0, f"README line {line}: {words}\n{ran.stderr}"
+
+    def command(words, line):
+        if words[:1] == [NOT_RUN]:
+            return
+        ran = subprocess.run(
+            [sys.executable, "-m", "tangency", *words],
+            capture_output=True,
+            text=True,
+            env=os.environ | {"PYTHONSAFEPATH": "1"},
+        )
+        assert ran.returncode == 0, f"README line {line}: {words}\n{ran.stderr}"
+
+    run_page(ROOT / "README.md", command)

@@ -1,20 +1,10 @@
-"""docs/sketches.md says what is so: its code runs, in the order in which it is read."""
-
-import re
+"""docs/sketches.md says what is so."""
 
 import pytest
 from house import ROOT
-
-BLOCK = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+from pages import run_page
 
 
 def test_every_block_of_the_page_runs():
     pytest.importorskip("sklearn", reason="the page shows a Pipeline")
-    page = ROOT / "docs" / "sketches.md"
-    text = page.read_text(encoding="utf-8")
-    blocks, namespace = list(BLOCK.finditer(text)), {"__name__": "page"}
-    assert blocks
-    for block in blocks:
-        # Blank lines in front make a traceback point into the page.
-        start = text.count("\n", 0, block.start(1))
-        exec(compile("\n" * start + block[1], page, "exec"), namespace)
+    run_page(ROOT / "docs" / "sketches.md")
