@@ -1,6 +1,6 @@
 """Factorise on disk and solve, in a process of its own whose memory is watched.
 
-python -m benchmarks.factor_on_disk 8000 /tmp/an-empty-folder
+python -m benchmarks.factor_on_disk 8000 an-empty-folder
 
 It imports nothing but what the work needs: memory counts.
 """
