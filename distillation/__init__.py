@@ -21,6 +21,7 @@ from .evaluation import kernel_accuracy as kernel_accuracy
 from .finite_settings import Training as Training
 from .finite_training import train_network as train_network
 from .label_solving import label_solve
+from .lock import RunInUseError
 from .objective import kip_gradients
 from .picture import draw_curves as draw_curves
 from .picture import draw_images as draw_images
@@ -32,6 +33,7 @@ from .training import NonFiniteLossError
 __all__ = [
     "CheckpointError",
     "NonFiniteLossError",
+    "RunInUseError",
     "RunMismatchError",
     "distill",
     "kip_gradients",

@@ -10,6 +10,7 @@ import numpy as np
 
 from ..kernels.matrix.files import sweep, written_whole
 from .checkpoint import Checkpoint
+from .lock import locked
 from .training_set import TrainingSet
 
 CONFIG, METRICS, LATEST = "config.json", "metrics.jsonl", "checkpoint.npz"
@@ -35,8 +36,22 @@ class Folder:
     def make(
         self, written: Mapping[str, Any], data: TrainingSet | None, start: Checkpoint
     ) -> None:
-        """Write a new run. ``config.json`` is last: without it there is none."""
+        """Write a new run. ``config.json`` is last: without it there is none.
+
+        Raises:
+            FileExistsError: there is one already.
+            RunInUseError: somebody else is making one.
+        """
+        self.refuse_begun()
         self.path.mkdir(parents=True, exist_ok=True)
+        with locked(self.path):
+            # Somebody may have been faster.
+            self.refuse_begun()
+            self._write(written, data, start)
+
+    def _write(
+        self, written: Mapping[str, Any], data: TrainingSet | None, start: Checkpoint
+    ) -> None:
         sweep(self.path)
         if data is not None:
             for name, array in ((INPUTS, data.x), (LABELS, data.labels)):
@@ -47,6 +62,17 @@ class Folder:
         with written_whole(self.path / METRICS):
             pass
         self.write_config(written)
+
+    def refuse_begun(self) -> None:
+        """
+        Raises:
+            FileExistsError: there is a run already.
+        """
+        if self.begun:
+            raise FileExistsError(
+                f"{str(self.path)!r} holds a run already; go on with it by Run.open, "
+                "or choose another directory"
+            )
 
     def write_config(self, written: Mapping[str, Any]) -> None:
         with written_whole(self.path / CONFIG) as file:

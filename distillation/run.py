@@ -13,6 +13,7 @@ from ..kernels.matrix.manifest import library_version
 from .checkpoint import Checkpoint
 from .config import Config
 from .folder import BEST, LATEST, START, Folder
+from .lock import locked
 from .loop import Loop
 from .training import Measure, Trainer
 from .training_set import TrainingSet, training_set
@@ -81,14 +82,12 @@ class Run:
 
         Raises:
             FileExistsError: there is a run already.
+            RunInUseError: another process is making one.
             TypeError, ValueError: inputs, labels or settings are not fit.
         """
         folder = Folder(path)
-        if folder.begun:
-            raise FileExistsError(
-                f"{str(path)!r} holds a run already; go on with it by Run.open, or "
-                "choose another directory"
-            )
+        # Once more under a lock, when all is known to be fit.
+        folder.refuse_begun()
         data = training_set(x, y, classes)
         written = {
             "version": library_version(),
@@ -227,18 +226,22 @@ class Run:
         Raises:
             NonFiniteLossError: the last good checkpoint is kept; the message says which
                 step failed.
+            RunInUseError: another process is working on the run.
             RunMismatchError: the training set is not the one it was.
         """
         total = self.config.steps if steps is None else steps
         if not isinstance(total, int) or isinstance(total, bool) or total < 0:
             raise ValueError(f"steps is {steps!r}, expected an integer >= 0 or None")
-        if total > self._written["config"]["steps"]:
-            self._extend(total)
-        state = self.checkpoint()
-        self._folder.forget_after(state.step)
         trainer = self._made_trainer()
-        loop = Loop(self._folder, self._written["run"], trainer, score)
-        loop.run(state, total, progress, executor)
+        with locked(self.path):
+            # Others may have extended it since it was opened.
+            self._written = self._folder.read_config()
+            if total > self._written["config"]["steps"]:
+                self._extend(total)
+            state = self.checkpoint()
+            self._folder.forget_after(state.step)
+            loop = Loop(self._folder, self._written["run"], trainer, score)
+            loop.run(state, total, progress, executor)
         return self
 
     def _extend(self, total: int) -> None:

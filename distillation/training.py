@@ -107,7 +107,10 @@ class Trainer:
             if not state.step:
                 raise
             # It was fit at the first step, so the images are what went wrong.
-            raise NonFiniteLossError(f"step {state.step + 1}: {error}") from error
+            raise NonFiniteLossError(
+                f"step {state.step + 1}: the images of the step before have no finite "
+                f"kernel; lower learning_rate, or raise ridge ({error})"
+            ) from error
 
     def kernel(self, step: int) -> Callable[..., Any]:
         """The kernel of a step."""

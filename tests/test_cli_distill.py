@@ -146,6 +146,13 @@ def test_a_run_is_not_overwritten(capsys):
     np.testing.assert_array_equal(tg.distillation.Run.open("d").support[0], before)
 
 
+def test_a_loss_that_is_not_finite_is_told_without_a_traceback(capsys):
+    said = failing(capsys, *SMALL, "--learning-rate", "1e30")
+    assert "step 2: the images of the step before have no finite kernel" in said
+    assert "lower learning_rate" in said and "'d' keeps the checkpoint of" in said
+    assert np.isfinite(tg.distillation.Run.open("d").support[0]).all()
+
+
 def test_an_interrupted_run_says_how_to_go_on(folder):
     many = ["100000" if word == "4" else word for word in SMALL]
     command = [sys.executable, "-m", "tangency", "distill", *many]

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 
 from .. import __version__
+from ..distillation import NonFiniteLossError
 from ..kernels import WorkersLostError
 from ..regression import NotConvergedError
 from . import demo, distill, info, kernel, matrix
@@ -18,6 +19,7 @@ MENDABLE = (
     MemoryError,
     WorkersLostError,
     NotConvergedError,
+    NonFiniteLossError,
 )
 INTERRUPTED = 130
 
