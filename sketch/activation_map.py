@@ -11,6 +11,7 @@ from array_api_compat import array_namespace
 from ..dual_activations import Activation
 from ..kernels.layers.signature import trace
 from .blocks import Array, Block, Blocks, Layout, Matrix, matmul, project
+from .compiled import compiled
 from .constants import Constant, take
 from .landmarks import Landmarks
 from .nonlinearity import RandomFunctions
@@ -107,16 +108,26 @@ class ActivationMap:
         if self.tail is not None and self.tail.projected < self.tail.size:
             opposite = -t[..., : self.tail.size - self.tail.projected]
             t = array_namespace(t).concat([t, opposite], axis=-1)
-        q = self.q.like(p)
         if before.psi is None:
-            phi = self._nngp(self.activation.value(p, q, c), t, p)
+            phi = self._nngp(self._kernels(p, c, None)[0], t, p)
             return Features(phi, None, 0.0, signature, known)
-        k, k_dot = self.activation.value_and_derivative(p, q, c)
         theta = before.share * c
         if before.psi:
             theta = theta + project(before.psi, self.psi_weights)
-        psi = self._ntk(theta * k_dot, before, t, p)
+        k, ntk = self._kernels(p, c, theta)
+        psi = self._ntk(ntk, before, t, p)
         return Features(self._nngp(k, t, p), psi, 0.0, signature, known)
+
+    def _kernels(self, p: Array, c: Array, theta: Array | None) -> tuple[Array, Any]:
+        """k(p, q, c) and theta k_dot(p, q, c), if theta is given."""
+        run = compiled(self.activation, c)
+        if run is not None:
+            return run(p, self.q.array, c, c if theta is None else theta)
+        q = self.q.like(p)
+        if theta is None:
+            return self.activation.value(p, q, c), None
+        k, k_dot = self.activation.value_and_derivative(p, q, c)
+        return k, theta * k_dot
 
     def shrunk(self, nngp: float, ntk: float) -> "ActivationMap":
         """The same with the tails of the two kernels times numbers."""

@@ -6,7 +6,7 @@ window; whatever is done to the patches (norms, linear maps) is done tap by tap.
 """
 
 from dataclasses import dataclass, replace
-from functools import reduce
+from functools import cached_property, reduce
 from operator import add
 from typing import Any
 
@@ -14,8 +14,8 @@ import numpy as np
 from array_api_compat import array_namespace, is_array_api_obj, is_numpy_array
 
 from ..dual_activations.backends import backend_of
+from . import numpy_rows, winograd
 from .constants import Constant
-from .numpy_rows import Rows, applies
 from .windows import Window
 
 Array = Any
@@ -97,8 +97,20 @@ class Matrix:
         self.parts, start = [], 0
         for taps, channels in layout:
             part = weights[start : start + taps * channels]
-            self.parts.append([Constant(w) for w in np.split(part, taps)])
+            self.parts.append(Taps(np.split(part, taps)))
             start += taps * channels
+
+
+class Taps:
+    """The rows of a matrix that belong to one block, ``[channels, m]`` for each tap."""
+
+    def __init__(self, weights: list[np.ndarray]) -> None:
+        self.each = [Constant(w) for w in weights]
+
+    @cached_property
+    def transformed(self) -> Constant:
+        """Likewise, for ``winograd.convolve``."""
+        return Constant(winograd.transformed([w.array for w in self.each]))
 
 
 def times(y: Array, factor: Any) -> Array:
@@ -149,12 +161,16 @@ def project(blocks: Blocks, matrix: Matrix) -> Array:
     return reduce(add, map(_project_one, blocks, matrix.parts))
 
 
-def _project_one(block: Block, weights: list[Constant]) -> Array:
-    if applies(block.array, block.window):
-        matrices = [w.like(block.array) for w in weights]
-        return block.finish(Rows(block.array, block.window).total(matrices))
+def _project_one(block: Block, weights: Taps) -> Array:
+    x, window = block.array, block.window
+    if winograd.applies(x, window):
+        filters = weights.transformed.like(x)
+        return block.finish(winograd.convolve(x, window, filters))
+    if numpy_rows.applies(x, window):
+        matrices = [w.like(x) for w in weights.each]
+        return block.finish(numpy_rows.Rows(x, window).total(matrices))
     total = None
-    for view, w in zip(block.views(), weights, strict=True):
+    for view, w in zip(block.views(), weights.each, strict=True):
         term = matmul(view, w)
         total = term if total is None else total + term
     return block.finish(total)

@@ -2,31 +2,18 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from sketch_cases import images, relative
 
 import tangency as tg
 from tangency.sketch import shrinkage
 from tangency.sketch.blocks import Block
-from tangency.sketch.numpy_rows import Rows, applies
 from tangency.sketch.shrinkage import HALVES, hold_out
 from tangency.sketch.state import inputs
 from tangency.sketch.walk import advance
-from tangency.sketch.windows import Window
 
 W = 2**0.5
 CONV = tg.Conv(4, (3, 3), padding="SAME", W_std=W, b_std=0.2)
 NET = tg.serial(CONV, tg.Relu(), CONV, tg.Relu(), tg.GlobalAvgPool(), tg.Dense(1))
-
-
-def images(n, seed=0):
-    rng = np.random.default_rng(seed)
-    x = rng.standard_normal((n, 6, 6, 1))
-    return (x + np.roll(x, 1, 1) + np.roll(x, 1, 2)) / 3**0.5
-
-
-def relative(a, b):
-    return np.linalg.norm(a - b) / np.linalg.norm(b)
 
 
 def residual(*branch):
@@ -158,31 +145,6 @@ def test_landmarks_never_see_the_inputs_that_shrink_nor_those_of_the_test():
 def test_small_samples_shrink_nothing():
     sketch = tg.SketchedKernel(NET, 16).fit(images(49))
     assert sketch.sketch.maps[-1].gains == (1.0, 1.0)
-
-
-@given(st.data())
-def test_products_of_rows_are_those_of_the_taps(data):
-    size = data.draw(st.tuples(st.integers(1, 6), st.integers(1, 6)))
-    shape = data.draw(st.tuples(st.integers(1, 4), st.integers(1, 4)))
-    padding = data.draw(st.sampled_from(["SAME", "CIRCULAR", "VALID"]))
-    if padding == "VALID":
-        shape = tuple(map(min, shape, size))
-    dtype = data.draw(st.sampled_from([np.float32, np.float64]))
-    window = Window(shape, (1, 1), padding)
-    rng = np.random.default_rng(0)
-    x = rng.standard_normal((2, *size, 3)).astype(dtype)
-    w = rng.standard_normal((window.taps, 3, 5)).astype(dtype)
-    assert applies(x, window)
-    expected = sum(v @ m for v, m in zip(window.views(x), w, strict=True))
-    found = Rows(x, window).total(list(w))
-    tolerance = 20 * np.finfo(dtype).eps
-    np.testing.assert_allclose(found, expected, rtol=tolerance, atol=10 * tolerance)
-
-
-def test_rows_are_for_windows_without_strides():
-    x = np.ones((1, 4, 4, 1))
-    assert not applies(x, Window((2, 2), (2, 1), "VALID"))
-    assert not applies(x, None)
 
 
 @pytest.mark.parametrize("settings", [{"method": "nystrom"}, {"head_frac": 1}])

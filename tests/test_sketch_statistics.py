@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from sketch_cases import images, relative
 from unbiased import check_unbiased
 
 import tangency as tg
@@ -120,16 +121,6 @@ def test_errors_of_oblivious_features_fall_like_one_over_the_root_of_m(method):
 def pixels_net(depth=1):
     conv = tg.Conv(4, (3, 3), padding="SAME", W_std=W, b_std=0.2)
     return tg.serial(*(conv, tg.Relu()) * depth, tg.GlobalAvgPool(), tg.Dense(1))
-
-
-def images(n, seed=0):
-    rng = np.random.default_rng(seed)
-    x = rng.standard_normal((n, 6, 6, 1))
-    return (x + np.roll(x, 1, 1) + np.roll(x, 1, 2)) / 3**0.5
-
-
-def relative(a, b):
-    return np.linalg.norm(a - b) / np.linalg.norm(b)
 
 
 def spectrum(sketched, exact, ridge):
