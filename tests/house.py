@@ -13,6 +13,7 @@ ORDER = (
     "kernels.layers",
     "kernels.inputs",
     "kernels.results",
+    "kernels.cores",
     "kernels.exact",
     "kernels.planes",
     "kernels.finite",

@@ -18,10 +18,12 @@ import pytest
 from slow_kernel import TILES, SlowKernel, inputs
 
 import tangency as tg
+from tangency.kernels.cores import usable_cores
 from tangency.kernels.matrix import execution
 from tangency.kernels.matrix.execution import run_job
 from tangency.kernels.matrix.executors import opened
 from tangency.kernels.matrix.gpus import OnePerGPU, visible_gpus
+from tangency.kernels.matrix.threads import shared_between
 
 
 def expected():
@@ -289,4 +291,12 @@ def test_extras_that_are_missing_are_named(monkeypatch):
 def test_processes_share_the_cores():
     loky = pytest.importorskip("tangency.kernels.matrix.loky", reason="needs 'loky'")
     seen = loky.processes(2).submit(os.getenv, "OMP_NUM_THREADS").result()
-    assert int(seen) == max(1, (os.cpu_count() or 1) // 2)
+    assert int(seen) == max(1, usable_cores() // 2)
+
+
+def test_processes_share_the_cores_that_this_process_may_use(monkeypatch):
+    # Of all cores of the machine, a batch system gives it six.
+    monkeypatch.setattr(os, "cpu_count", lambda: 64)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(6)), raising=False)
+    assert shared_between(2)["NUMBA_NUM_THREADS"] == "3"
+    assert set(shared_between(4).values()) == set(shared_between(9).values()) == {"1"}

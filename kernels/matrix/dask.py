@@ -11,6 +11,7 @@ from distributed import Client, LocalCluster
 from distributed.comm import CommClosedError
 from distributed.scheduler import KilledWorker
 
+from ..cores import usable_cores
 from .execution import WorkersLostError
 from .threads import shared_between
 
@@ -85,7 +86,7 @@ def local_cluster(workers: int | None = None) -> Iterator[LocalCluster]:
             threads_per_worker=1,
             # Any port: the usual one is taken if there is another cluster.
             dashboard_address=":0",
-            env=shared_between(os.cpu_count() or 1),
+            env=shared_between(usable_cores()),
         ) as local:
             _set_environment(before)
             yield local

@@ -1,6 +1,5 @@
 """Running tasks one after the other, or on any executor, with few in flight."""
 
-import os
 import pickle
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -9,8 +8,10 @@ from concurrent.futures import ThreadPoolExecutor as Threads
 from typing import Any
 from uuid import uuid4
 
+from ..cores import usable_cores
+
 # Enough tasks in flight to keep workers busy, few enough to keep memory flat.
-IN_FLIGHT = 2 * (os.cpu_count() or 1)
+IN_FLIGHT = 2 * usable_cores()
 # Jobs that a worker keeps: those of the computations that run at the same time.
 KEPT = 4
 _jobs: dict[str, Any] = {}

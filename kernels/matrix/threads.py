@@ -1,6 +1,6 @@
 """How many threads a process may start, where several share the cores."""
 
-import os
+from ..cores import usable_cores
 
 VARIABLES = (
     "OMP_NUM_THREADS",
@@ -12,5 +12,5 @@ VARIABLES = (
 
 def shared_between(processes: int) -> dict[str, str]:
     """Environment variables that give each of so many processes its share of cores."""
-    threads = max(1, (os.cpu_count() or 1) // processes)
+    threads = max(1, usable_cores() // processes)
     return dict.fromkeys(VARIABLES, str(threads))

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from typing import Any
 
+from ..cores import usable_cores
+
 
 def default_threads() -> int:
     """NUMBA_NUM_THREADS, OMP_NUM_THREADS, or the cores this process may use."""
@@ -17,9 +19,7 @@ def default_threads() -> int:
         value = os.environ.get(name, "")
         if value.isdigit() and int(value) > 0:
             return int(value)
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    return usable_cores()
 
 
 def share(jobs: Iterable[Any], worker: Callable[[Iterable[Any]], None], threads: int):

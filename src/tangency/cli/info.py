@@ -3,10 +3,11 @@
 import argparse
 import importlib
 import importlib.util
-import os
 import platform
 from collections.abc import Callable, Iterator
 from importlib import metadata
+
+from ..kernels.cores import usable_cores
 
 PACKAGES = (
     "numpy",
@@ -62,8 +63,7 @@ def versions() -> Iterator[tuple[str, str]]:
 
 def devices() -> Iterator[tuple[str, str]]:
     """What each framework can compute on."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
-    yield "CPU", f"{cores or os.cpu_count()} cores, {platform.machine()}"
+    yield "CPU", f"{usable_cores()} cores, {platform.machine()}"
     for name, look in (("jax", _jax_devices), ("torch", _torch_devices)):
         if importlib.util.find_spec(name):
             yield name, _attempt(look)
