@@ -2,7 +2,12 @@
 
 from typing import Any
 
-from array_api_compat import is_jax_namespace, is_numpy_namespace, is_torch_namespace
+from array_api_compat import (
+    array_namespace,
+    is_jax_namespace,
+    is_numpy_namespace,
+    is_torch_namespace,
+)
 
 from .planes import lower, why_not
 
@@ -46,3 +51,24 @@ def kernels_by_planes(
     else:
         from .planes.jax import kernels
     return kernels(host, *xs)
+
+
+def matrix_by_planes(
+    net: Any, x1: Array, x2: Array | None, names: tuple[str, ...]
+) -> Any:
+    """The kernels between all rows of NumPy arrays, of which any tile can be had; what
+    depends on one image alone is computed once for many tiles.
+
+    Returns:
+        A ``planes.cpu.Matrix``; None where there is nothing to be kept from tile to
+        tile, or another engine has to compute.
+    """
+    xp = array_namespace(x1)
+    if not is_numpy_namespace(xp) or why_not_by_planes(net, xp, x1) is not None:
+        return None
+    program = lower(net, tuple(x1.shape))
+    if program.one_pixel:
+        return None
+    from .planes.cpu import Matrix
+
+    return Matrix(program, x1, x2, names)

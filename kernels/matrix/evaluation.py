@@ -2,12 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from threading import Lock
 from typing import Any
 
 import numpy as np
 from array_api_compat import array_namespace
 
-from ..by_planes import why_not_by_planes
+from ..by_planes import matrix_by_planes, why_not_by_planes
+from ..by_triton import PRECISIONS
 from ..kernel import ExactKernel
 from .host import as_numpy
 from .store import Store
@@ -32,10 +34,38 @@ class Job:
     x2: Array = field(default=None, repr=False)
     store: Store | None = None
 
+    def __post_init__(self) -> None:
+        self._lock, self._compiled = Lock(), {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Compiled code and locks do not travel.
+        own = ("kernel", "x1", "x2", "store")
+        return {name: self.__dict__[name] for name in own}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self.__post_init__()
+
     def inputs(self) -> tuple[Array, Array]:
         if self.x1 is None:
             self.x1, self.x2 = self.store.inputs()
         return self.x1, self.x2
+
+    def compiled(self, names: Names) -> Any:
+        """The matrix as the compiled engine has it, which keeps what depends on one
+        image from tile to tile; None if the kernel has to be called for every tile."""
+        kernel = self.kernel
+        # A subclass may compute something else.
+        if type(kernel) is not ExactKernel or kernel.engine not in ("auto", "planes"):
+            return None
+        if kernel.precision in PRECISIONS:
+            # Refused by the call.
+            return None
+        with self._lock:
+            if names not in self._compiled:
+                whole = matrix_by_planes(kernel.net, *self.inputs(), names)
+                self._compiled[names] = whole
+            return self._compiled[names]
 
 
 def tile_of(
@@ -43,6 +73,13 @@ def tile_of(
 ) -> dict[str, np.ndarray]:
     """Kernels between the inputs ``rows`` and ``columns``, block by block: no more than
     a block is ever held by the array library of the inputs."""
+    at = rows.start, columns.start
+    compiled = job.compiled(names)
+    if compiled is not None:
+        found = dict(zip(names, compiled.tile(rows, columns), strict=True))
+        for name, k in found.items():
+            _check_finite(name, k, at)
+        return found
     x1, x2 = job.inputs()
     own = x2 is None and rows == columns
     a = x1[rows, ...]
@@ -50,12 +87,12 @@ def tile_of(
     block = block_size(job.kernel, a)
     n, m = a.shape[0], (a if own else b).shape[0]
     if block is None or max(n, m) <= block:
-        return evaluate(job.kernel, a, b, names, (rows.start, columns.start))
+        return evaluate(job.kernel, a, b, names, at)
     out: dict[str, np.ndarray] = {}
     for i, j in Grid(n, m, block, symmetric=own):
-        at = rows.start + i.start, columns.start + j.start
+        place = at[0] + i.start, at[1] + j.start
         other = None if own and i == j else (a if own else b)[j, ...]
-        for name, k in evaluate(job.kernel, a[i, ...], other, names, at).items():
+        for name, k in evaluate(job.kernel, a[i, ...], other, names, place).items():
             if name not in out:
                 out[name] = np.empty((n, m), k.dtype)
             out[name][i, j] = k
@@ -74,12 +111,31 @@ def block_size(kernel: Callable[..., Any], x: Array) -> int | None:
 
 def write_tile_of(job: Job, names: Names, i: int, j: int) -> None:
     """Compute a tile and keep it in the store, unless another process just did."""
+    keep(job.store, missing_of(job, names, i, j), i, j)
+
+
+def missing_of(job: Job, names: Names, i: int, j: int) -> dict[str, np.ndarray]:
+    """The kernels of a tile, without those that another process just wrote."""
     store = job.store
     names = tuple(name for name in names if store.fault(name, i, j))
-    if names:
-        found = tile_of(job, names, store.rows(i), store.columns(j))
-        for name, k in found.items():
-            store.write(name, i, j, k)
+    return tile_of(job, names, store.rows(i), store.columns(j)) if names else {}
+
+
+def keep(store: Store, found: dict[str, np.ndarray], i: int, j: int) -> None:
+    """Write the kernels of a tile."""
+    for name, k in found.items():
+        store.write(name, i, j, k)
+
+
+def dtype_of(kernel: Callable[..., Any], x: Array, names: Names) -> np.dtype:
+    """The dtype of the entries, seen on one input where it is not known."""
+    compiled = Job(kernel, x[:1, ...]).compiled(names)
+    if compiled is not None:
+        return compiled.dtype
+    found = {k.dtype for k in evaluate(kernel, x[:1, ...], None, names).values()}
+    if len(found) > 1:
+        raise TypeError(f"kernel: its {names} have dtypes {found}, expected one")
+    return found.pop()
 
 
 def evaluate(

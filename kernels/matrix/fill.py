@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from typing import Any
 
-from .evaluation import Job, tile_of, write_tile_of
+from .evaluation import Job, keep, missing_of, tile_of, write_tile_of
 from .execution import run_job
 from .executors import opened
 from .progress import progress_bar
@@ -42,8 +42,10 @@ def fill(
         opened(executor) as workers,
         progress_bar(len(todo), label, "tile", progress) as advance,
     ):
-        if workers_write:
-            done: Iterator[Any] = run_job(write_tile_of, job, todo, workers)
+        if workers is None:
+            done: Iterator[Any] = _written_behind(store, job, todo)
+        elif workers_write:
+            done = run_job(write_tile_of, job, todo, workers)
         else:
             done = _taken_home(store, job, todo, workers)
         for _ in done:
@@ -59,6 +61,24 @@ def _missing(store: Store) -> list[Task]:
     return [task for task in faulty if task[0]]
 
 
+def _written_behind(store: Store, job: Job, todo: list[Task]) -> Iterator[None]:
+    """Compute tiles in this thread, while another writes the one before.
+
+    After an error or Ctrl-C, the tile that is being written still is.
+    """
+    with ThreadPoolExecutor(1) as writer:
+        writing = None
+        for names, i, j in todo:
+            found = missing_of(job, names, i, j)
+            if writing is not None:
+                writing.result()
+                yield
+            writing = writer.submit(keep, store, found, i, j)
+        if writing is not None:
+            writing.result()
+            yield
+
+
 def _taken_home(
     store: Store, job: Job, todo: list[Task], workers: Any
 ) -> Iterator[None]:
@@ -67,6 +87,5 @@ def _taken_home(
     tasks = ((names, store.rows(i), store.columns(j)) for names, i, j in todo)
     results = run_job(tile_of, Job(job.kernel, x1, x2), tasks, workers)
     for (_, i, j), found in zip(todo, results, strict=True):
-        for name, k in found.items():
-            store.write(name, i, j, k)
+        keep(store, found, i, j)
         yield

@@ -9,7 +9,7 @@ from array_api_compat import array_namespace, device
 from ..inputs import check_inputs
 from ..results import wanted
 from .compute import checked_tile, compute_diagonal
-from .evaluation import Job, evaluate, tile_of
+from .evaluation import Job, dtype_of, tile_of
 from .tiled import TiledMatrix
 from .tiles import Grid, file_tile
 
@@ -63,7 +63,7 @@ class KernelMatrix(TiledMatrix):
         grid = Grid(n, m, side, self.symmetric)
         self.row_edges = _edges(grid.row_blocks)
         self.column_edges = _edges(grid.column_blocks)
-        self.dtype = evaluate(kernel, x1[:1, ...], None, (self.name,))[self.name].dtype
+        self.dtype = dtype_of(kernel, x1, names)
         self.cache = cache
         self._job = Job(kernel, x1, x2)
         self._kept: dict[tuple[int, int], np.ndarray] = {}

@@ -1,7 +1,6 @@
 """Exact convolutional kernels on the CPU: blocks of images, tiles of pairs, threads."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -9,13 +8,15 @@ import numpy as np
 
 from ..results import NAMES, wanted
 from .cpu_lanes import LANES
+from .cpu_sides import Side, Sides, nearly_parallel
 from .cpu_tile import Forward, Recorder
 from .cpu_workers import default_threads, share
 from .head import Scalars, run_head
 from .program import Activate, Normalize, Program
 
-# Images and maps of a block of images are held at a time, of both sides.
+# Images and maps of a block of images, of either side.
 BLOCK_BYTES = 6 << 20
+Pairs = tuple[np.ndarray, np.ndarray]
 
 
 def kernel(
@@ -41,18 +42,55 @@ def kernel(
         ``[n, m]`` in the dtype of the inputs; a tuple of them if ``get`` is one.
     """
     names = wanted(get)
-    check(program, x1, x2)
-    engine = engine_for(program, x1.dtype, "ntk" in names)
+    matrix = Matrix(program, x1, x2, names, threads)
     n, m = len(x1), len(x1 if x2 is None else x2)
-    out = {name: np.empty((n, m), x1.dtype) for name in names}
-    for rows, cols in blocks(engine.block, n, m, x2 is None):
-        block = engine.run(x1, x2, rows, cols, threads or default_threads())
-        for name, part in (("nngp", block.k), ("ntk", block.t)):
-            if name in names:
-                out[name][rows, cols] = part
-                if x2 is None and rows != cols:
-                    out[name][cols, rows] = part.T
-    return out[get] if isinstance(get, str) else tuple(out[name] for name in names)
+    out = matrix.tile(slice(0, n), slice(0, m))
+    return out[0] if isinstance(get, str) else out
+
+
+class Matrix:
+    """The kernels between all images of x1 and of x2, of which any tile can be had.
+
+    What depends on one image alone is computed once for all tiles in a row, and for all
+    tiles if ``KEPT_BYTES`` can hold it. Threads may share it.
+
+    Args:
+        program, x1, x2, threads: see ``kernel``.
+        names: "nngp", "ntk", in the order of the results.
+    """
+
+    def __init__(
+        self,
+        program: Program,
+        x1: np.ndarray,
+        x2: np.ndarray | None,
+        names: tuple[str, ...] = NAMES,
+        threads: int | None = None,
+    ) -> None:
+        check(program, x1, x2)
+        self.names, self.dtype, self.symmetric = names, x1.dtype, x2 is None
+        self.engine = engine_for(program, x1.dtype, "ntk" in names)
+        self.threads = threads or default_threads()
+        inputs = (x1,) if x2 is None else (x1, x2)
+        self.sides = Sides(lambda x: self.engine.side(x, self.threads), inputs)
+
+    def tile(self, rows: slice, columns: slice) -> tuple[np.ndarray, ...]:
+        """The kernels of some rows and columns, in the order of ``names``."""
+        same = self.symmetric and rows == columns
+        shape = rows.stop - rows.start, columns.stop - columns.start
+        out = {name: np.empty(shape, self.dtype) for name in self.names}
+        for i, j in blocks(self.engine.block, *shape, same):
+            own = same and i == j
+            one = self.sides(0, shifted(i, rows.start))
+            at = shifted(j, columns.start)
+            two = one if own else self.sides(0 if self.symmetric else 1, at)
+            block = self.engine.run(one, two, own, self.threads)
+            for name, part in (("nngp", block.k), ("ntk", block.t)):
+                if name in out:
+                    out[name][i, j] = part
+                    if same and not own:
+                        out[name][j, i] = part.T
+        return tuple(out[name] for name in self.names)
 
 
 def check(program: Program, x1: np.ndarray, x2: np.ndarray | None) -> None:
@@ -106,13 +144,8 @@ def blocks(size: int, n: int, m: int, symmetric: bool) -> Iterator[tuple[slice, 
             yield slice(i, min(i + size, n)), slice(j, min(j + size, m))
 
 
-@dataclass(frozen=True)
-class Side:
-    """Images of a block ``[B, channels pixels]``, their maps, the head's variances."""
-
-    images: np.ndarray
-    maps: np.ndarray
-    variances: np.ndarray
+def shifted(block: slice, by: int) -> slice:
+    return slice(block.start + by, block.stop + by)
 
 
 class Engine:
@@ -154,18 +187,8 @@ class Engine:
         share(range(0, n, LANES), work, threads)
         return Side(images, maps, variances)
 
-    def run(
-        self,
-        x1: np.ndarray,
-        x2: np.ndarray | None,
-        rows: slice,
-        cols: slice,
-        threads: int,
-    ) -> Scalars:
+    def run(self, one: Side, two: Side, same: bool, threads: int) -> Scalars:
         """The kernels of a block of pairs, after the head."""
-        same = x2 is None and rows == cols
-        one = self.side(x1[rows], threads)
-        two = one if same else self.side((x1 if x2 is None else x2)[cols], threads)
         entry = self.planes(one, two, same, threads)
         return run_head(self.program.head, entry)[0]
 
@@ -174,8 +197,12 @@ class Engine:
         n, m = len(one.images), len(two.images)
         k, t = np.empty((n, m)), np.empty((n, m)) if self.want_t else None
         out = Scalars(k, t, one.variances, two.variances)
-        for engine, left, right, pairs in self.shares(one, two, same, threads):
-            engine._tiles(left, right, pairs, out, threads)
+        for engine, sides, which, pairs in self.shares(one, two, same, threads):
+            for whole, values in zip(
+                (k, t), engine._sums(*sides, *which, threads), strict=True
+            ):
+                if whole is not None:
+                    whole[pairs] = values
         if same:
             for whole in (k, t):
                 if whole is not None:
@@ -185,34 +212,44 @@ class Engine:
 
     def shares(
         self, one: Side, two: Side, same: bool, threads: int
-    ) -> Iterator[tuple["Engine", Side, Side, tuple[np.ndarray, np.ndarray]]]:
-        """The pairs of a block, and the engine that runs them.
+    ) -> Iterator[tuple["Engine", tuple[Side, Side], Pairs, Pairs]]:
+        """The pairs of a block: the engine that runs them, its sides, where the pairs
+        are in these, and where they are in the block.
 
         In float32, pairs of nearly parallel images are run in float64: their angle is
         the square root of what rounding leaves of a correlation.
         """
         first, second = pairs_of(len(one.images), len(two.images), same)
         if self.dtype == np.float64:
-            yield self, one, two, (first, second)
+            yield self, (one, two), (first, second), (first, second)
             return
         near = nearly_parallel(one.images, two.images)[first, second]
-        yield self, one, two, (first[~near], second[~near])
+        far = first[~near], second[~near]
+        yield self, (one, two), far, far
         if near.any():
+            pairs = first[near], second[near]
             precise = engine_for(self.program, np.dtype(np.float64), self.want_t)
-            left = precise.recorded(one.images, threads)
-            right = left if same else precise.recorded(two.images, threads)
-            yield precise, left, right, (first[near], second[near])
+            sides, which = precise.sides_of(one, two, same, pairs, threads)
+            yield precise, sides, which, pairs
 
-    def _tiles(
-        self,
-        one: Side,
-        two: Side,
-        pairs: tuple[np.ndarray, np.ndarray],
-        out: Scalars,
-        threads: int,
-    ) -> None:
-        """Fill in k and t of some pairs."""
-        first, second = pairs
+    def sides_of(
+        self, one: Side, two: Side, same: bool, pairs: Pairs, threads: int
+    ) -> tuple[tuple[Side, Side], Pairs]:
+        """The images of some pairs alone, in this engine, and where the pairs are."""
+        if same:
+            used, places = np.unique(pairs, return_inverse=True)
+            side = self.recorded(one.images[used], threads)
+            return (side, side), tuple(places.reshape(2, -1))
+        used1, first = np.unique(pairs[0], return_inverse=True)
+        used2, second = np.unique(pairs[1], return_inverse=True)
+        left = self.recorded(one.images[used1], threads)
+        return (left, self.recorded(two.images[used2], threads)), (first, second)
+
+    def _sums(
+        self, one: Side, two: Side, first: Any, second: Any, threads: int
+    ) -> np.ndarray:
+        """k and t of some pairs, ``[2, pairs]``."""
+        out = np.empty((2, len(first)))
 
         def work(tiles: Any) -> None:
             memory = self.forward.workspace()
@@ -222,25 +259,14 @@ class Engine:
                     (one.images, one.maps, lanes(i1)),
                     (two.images, two.maps, lanes(i2)),
                 )
-                sums = self.forward.run(memory, sides)[:, : len(i1)]
-                for whole, values in zip((out.k, out.t), sums, strict=True):
-                    if whole is not None:
-                        whole[i1, i2] = values
+                sums = self.forward.run(memory, sides)
+                out[:, start : start + LANES] = sums[:, : len(i1)]
 
         share(range(0, len(first), LANES), work, threads)
+        return out
 
 
-def nearly_parallel(x1: np.ndarray, x2: np.ndarray) -> np.ndarray:
-    """Which pairs of images have an angle below 0.2, but are not the same image."""
-    products = x1 @ x2.T
-    sizes = np.outer((x1 * x1).sum(1), (x2 * x2).sum(1))
-    near = products * products > 0.96 * sizes
-    for i, j in np.argwhere(near):
-        near[i, j] = not np.array_equal(x1[i], x2[j])
-    return near
-
-
-def pairs_of(n: int, m: int, same: bool) -> tuple[np.ndarray, np.ndarray]:
+def pairs_of(n: int, m: int, same: bool) -> Pairs:
     """Row and column of all pairs of a block; of the upper triangle if ``same``."""
     if same:
         return np.triu_indices(n)

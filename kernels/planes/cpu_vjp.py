@@ -7,17 +7,16 @@ import numpy as np
 
 from .cpu import (
     Engine,
-    Side,
     blocks,
     check,
     check_cotangents,
     engine_for,
     lanes,
-    nearly_parallel,
     pairs_of,
 )
 from .cpu_gradient import Backward, Gradients, RecorderBackward
 from .cpu_lanes import LANES
+from .cpu_sides import Side, nearly_parallel
 from .cpu_workers import default_threads, share
 from .head import Scalars, head_gradient, run_head
 from .program import Program
