@@ -65,7 +65,7 @@ def forward() -> Iterator[Configuration]:
         for precision in PRECISIONS[: 1 if float64 else 2]:
             network = program(*NETWORKS[name])
             fixed = gram_constants(network, BOTH, precision, float64)
-            tiles = forward_tiles(float64, fixed["WIDE"])
+            tiles = forward_tiles(float64, fixed["WIDE"], precision)
             fixed |= {"SAME": True, "TRIANGLE": True, "DEFECTS": False}
             fixed |= tiles.constants
             yield Configuration(

@@ -43,6 +43,25 @@ def _positive(squares, d):
 
 
 @triton.jit
+def _entry(norms1, norms2, i, j, n, m, d):
+    """Squared norms of the rows ``[BM, 1]`` and columns ``[1, BN]`` of a tile, and
+    which of them were not zero."""
+    squares1 = tl.load(norms1 + i, i < n, 1.0)[:, None]
+    squares2 = tl.load(norms2 + j, j < m, 1.0)[None, :]
+    A1, A2 = squares1 > 0, squares2 > 0
+    return _positive(squares1, d), _positive(squares2, d), A1, A2
+
+
+@triton.jit
+def _variances(p, OPS: tl.constexpr, PAR: tl.constexpr):
+    """The variances of all values, from that of the input."""
+    P = (p,)
+    for o in tl.static_range(len(OPS)):
+        P = P + (row_step(P, OPS, PAR, o),)
+    return P
+
+
+@triton.jit
 def sweep_kernel(
     defects, norms1, norms2, bar_k, bar_t, far, near, flags, sums, n, m, d, shift,
     OPS: tl.constexpr, PAR: tl.constexpr, ALIVE: tl.constexpr, RESULT: tl.constexpr,
@@ -62,25 +81,29 @@ def sweep_kernel(
         sums: ``[column tiles, SLOTS, n]``, float64 zeros, set to the sums of a tile.
         shift, SAME, WIDE, NEAR: as of ``gram_kernel``.
     """
-    row, column = tl.program_id(0), tl.program_id(1)
+    columns = tl.cdiv(m, BN)
+    row, column = tl.program_id(0) // columns, tl.program_id(0) % columns
     i, j = row * BM + tl.arange(0, BM), column * BN + tl.arange(0, BN)
     inside = (i < n)[:, None] & (j < m)[None, :]
     at = i.to(tl.int64)[:, None] * m + j[None, :]
     e = tl.load(defects + at, inside, 1.0)
-    squares1, squares2 = (
-        tl.load(norms1 + i, i < n, 1.0),
-        tl.load(norms2 + j, j < m, 1.0),
-    )
-    A1, A2 = (squares1 > 0)[:, None], (squares2 > 0)[None, :]
-    squares1, squares2 = (
-        _positive(squares1, d)[:, None],
-        _positive(squares2, d)[None, :],
-    )
+    squares1, squares2, A1, A2 = _entry(norms1, norms2, i, j, n, m, d)
+    parallel = e < NEAR
+    close = parallel & inside
+    if SAME:
+        # A row is at no distance from itself.
+        close = close & ((i + shift)[:, None] != j[None, :])
+    found = tl.max(tl.max(close.to(tl.int32), 1), 0)
+    tl.store(flags + row * columns + column, found)
     if WIDE:
         e = e.to(tl.float64)
-    E, T, P1, P2 = forward_values(
+    E, T, _, _ = forward_values(
         e, squares1 / d, squares2 / d, A1, A2, OPS, PAR, ALIVE, WANT_T
     )
+    # Norms are loaded again: with those of above the compiler would see that the layers
+    # are computed again, and keep all that it has of them in registers.
+    squares1, squares2, A1, A2 = _entry(norms1, norms2, i, j, n, m, d)
+    P1, P2 = _variances(squares1 / d, OPS, PAR), _variances(squares2 / d, OPS, PAR)
     sums += column.to(tl.int64) * SLOTS * n
     BE, BT = (tl.zeros_like(e),), (tl.zeros_like(e),)
     for _ in tl.static_range(len(OPS)):
@@ -99,18 +122,12 @@ def sweep_kernel(
             len(OPS) - 1 - back, WANT_T,
         )  # fmt: skip
     bar = tl.where(inside, BE[0], 0.0)
-    close = e < NEAR
-    turn = tl.sum(bar * tl.where(close, -e, 1.0 - e), 1)
+    turn = tl.sum(bar * tl.where(parallel, -e, 1.0 - e), 1)
     tl.store(sums + (SLOTS - 2) * n + i, turn, i < n)
     factor = (inverse_std(squares1) * inverse_std(squares2)).to(e.dtype)
     dtype: tl.constexpr = far.dtype.element_ty
-    tl.store(far + at, tl.where(close, 0.0, -bar * factor).to(dtype), inside)
-    if SAME:
-        # A row is at no distance from itself.
-        close = close & ((i + shift)[:, None] != j[None, :])
+    tl.store(far + at, tl.where(parallel, 0.0, -bar * factor).to(dtype), inside)
     tl.store(near + at, tl.where(close, bar, 0.0).to(dtype), inside)
-    found = tl.max(tl.max((close & inside).to(tl.int32), 1), 0)
-    tl.store(flags + row * tl.num_programs(1) + column, found)
 
 
 @triton.jit
@@ -164,9 +181,8 @@ def rows_kernel(
     all in float64."""
     i = tl.program_id(0) * B + tl.arange(0, B)
     squares = _positive(tl.load(norms + i, i < n, 1.0), d)
-    P, bars = (squares / d,), (tl.zeros_like(squares),)
-    for o in tl.static_range(len(OPS)):
-        P = P + (row_step(P, OPS, PAR, o),)
+    P, bars = _variances(squares / d, OPS, PAR), (tl.zeros_like(squares),)
+    for _ in tl.static_range(len(OPS)):
         bars = bars + (tl.zeros_like(squares),)
     last = tl.load(sums + (SLOTS - 1) * n + i, i < n, 0.0)
     half = inverse_std(P[RESULT]) * inverse_std(P[RESULT]) / 2

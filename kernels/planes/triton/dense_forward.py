@@ -174,11 +174,20 @@ def gram_kernel(
         scratch = ntk
     rows, j = row * BM + tl.arange(0, BM), column * BN + tl.arange(0, BN)
     products, own1, own2 = _products(x1, x2, rows, j, n, m, d, PRECISION, BM, BN, BK)
+    # Zero, which the compiler does not know: addresses that it made earlier would wait
+    # for the end of the products in registers.
+    zero = (tl.max(own1, 0) < 0).to(tl.int32)
+    row, column = row + zero, column + zero
+    rows, j = row * BM + tl.arange(0, BM), column * BN + tl.arange(0, BN)
     # Every tile of a row or column writes the same numbers there.
     tl.store(norms1 + rows, own1, rows < n)
     tl.store(norms2 + j, own2, j < m)
     places = rows.to(tl.int64)[:, None] * m + j[None, :]
-    tl.store(scratch + places, products, (rows < n)[:, None] & (j < m)[None, :])
+    inside = (rows < n)[:, None] & (j < m)[None, :]
+    if TRIANGLE:
+        # Below the diagonal is the result of the mirrored tile, which may be there.
+        inside = inside & (rows[:, None] <= j[None, :])
+    tl.store(scratch + places, products, inside)
     tl.debug_barrier()
     for start in range(row * BM, tl.minimum(row * BM + BM, n), STRIP):
         i = start + tl.arange(0, STRIP)

@@ -45,11 +45,18 @@ def gram_constants(
     }
 
 
-def forward_tiles(float64: bool, wide: bool) -> Tiles:
+def forward_tiles(float64: bool, wide: bool, precision: str) -> Tiles:
     """Of ``dense_forward.gram_kernel``; ``wide`` layers are float64 on float32."""
     if float64:
         constants = {"BM": 64, "BN": 32, "BK": 16, "GROUP": 8, "STRIP": 4}
-        return Tiles(constants, {"num_warps": 4, "num_stages": 3})
+        # Left to itself the compiler takes fewer registers, and spills.
+        return Tiles(constants, {"num_warps": 4, "num_stages": 3, "maxnreg": 255})
+    if precision == "ieee":
+        # 64 numbers of the tile for each thread: of the factors that it loads from
+        # shared memory, each is used for eight of them. Two blocks fit side by side, so
+        # that one multiplies while the other computes layers.
+        constants = {"BM": 128, "BN": 64, "BK": 16, "GROUP": 8, "STRIP": 4}
+        return Tiles(constants, {"num_warps": 4, "num_stages": 2})
     constants = {"BM": 128, "BN": 64, "BK": 32, "GROUP": 8, "STRIP": 4 if wide else 8}
     return Tiles(constants, {"num_warps": 8, "num_stages": 3})
 

@@ -84,7 +84,7 @@ def _gram(
     x1, x2 = (x.reshape(len(x), -1) for x in (xs[0], xs[-1]))
     (n, d), m, float64 = x1.shape, len(x2), x1.dtype == "float64"
     constants = gram_constants(program, names, precision, float64)
-    tiles = forward_tiles(float64, constants["WIDE"])
+    tiles = forward_tiles(float64, constants["WIDE"], precision)
     shapes = ((n, m), (n, m), (n,), (m,))
     same = len(xs) == 1
     nngp, ntk, _, _ = import_module("jax_triton").triton_call(
@@ -94,6 +94,8 @@ def _gram(
         out_shape=[jax.ShapeDtypeStruct(shape, x1.dtype) for shape in shapes],
         grid=(tiles.blocks(n, m),),
         **{"n": n, "m": m, "d": d, "shift": 0, "SAME": same, "TRIANGLE": same},
-        **{"DEFECTS": False, **constants, **tiles.constants, **tiles.options},
+        **{"DEFECTS": False, **constants, **tiles.constants},
+        # It knows no other options of the compiler.
+        **{name: tiles.options[name] for name in ("num_warps", "num_stages")},
     )
     return tuple({"nngp": nngp, "ntk": ntk}[name] for name in names)

@@ -20,7 +20,7 @@ from .dense_tiles import (
     pull_tiles,
     sweep_tiles,
 )
-from .torch_planes import budget
+from .torch_planes import budget, on_device
 
 Tensor = torch.Tensor
 
@@ -115,7 +115,8 @@ class DenseKernel:
         given = dict(zip(self.names, bars, strict=True))
         del layers["PRECISION"]
         _launch(
-            sweep_kernel, grid, sweep,
+            # No second axis, on which a GPU has 65,535 programs at most.
+            sweep_kernel, (grid[0] * grid[1],), sweep,
             defects, norms1, norms2, given.get("nngp", far), given.get("ntk", far),
             far, near, flags, sums, n, m, d, max(shift, 0), SLOTS=program.slots,
             SAME=shift >= 0, **layers,
@@ -146,7 +147,7 @@ def _gram(
     """Fill ``out`` by ``gram_kernel``."""
     n, m, some = len(x1), len(x2), next(iter(out.values()))
     double = x1.dtype == torch.float64
-    tiles = forward_tiles(double, layers["WIDE"])
+    tiles = forward_tiles(double, layers["WIDE"], layers["PRECISION"])
     constants = {"TRIANGLE": False, "DEFECTS": False} | layers | constants
     _launch(
         gram_kernel, (tiles.blocks(n, m),), tiles,
@@ -159,12 +160,8 @@ def _launch(
     kernel: Callable, grid: tuple[int, ...], tiles: Tiles, *args, **constants
 ) -> None:
     """Run a kernel on the device of its first tensor, on that device's stream."""
-    run = kernel[grid]
-    if args[0].device.type == "cpu":
-        run(*args, **constants, **tiles.constants)
-        return
-    with torch.cuda.device(args[0].device):
-        run(*args, **constants, **tiles.constants, **tiles.options)
+    with on_device(args[0]):
+        kernel[grid](*args, **constants, **tiles.constants, **tiles.options)
 
 
 def _rows(x: Tensor) -> Tensor:
