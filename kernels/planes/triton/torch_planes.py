@@ -4,6 +4,7 @@ CUDA tensors run on their device and on its current stream. CPU tensors run wher
 Triton interprets kernels (``TRITON_INTERPRET=1``), which is for tests.
 """
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cache, cached_property, lru_cache
 from itertools import pairwise
@@ -262,7 +263,13 @@ def launch(
     )
     at = ARGUMENTS[kernel].split().index("scratch")
     arguments = (*rest[:at], scratch, *rest[at:])
-    compiled(spec)[kernel][grid](*arguments, **options(spec, kernel))
+    with on_device(like):
+        compiled(spec)[kernel][grid](*arguments, **options(spec, kernel))
+
+
+def on_device(x: Tensor) -> AbstractContextManager:
+    """Where kernels on x are launched: its GPU, which need not be the current one."""
+    return torch.cuda.device(x.device) if x.is_cuda else nullcontext()
 
 
 def options(spec: StageKernel, kernel: str) -> dict[str, Any]:
