@@ -3,10 +3,12 @@
 import os
 import sys
 from argparse import ArgumentParser, Namespace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 from ..results import DIRECTORY
+from .registry import Configuration, select
 
 _HEAD = """# Triton kernels as compiled
 
@@ -33,7 +35,7 @@ def add_parser(commands: Any) -> None:
 
 
 def run(arguments: Namespace) -> int:
-    """The exit status: 0, or 1 if some kernel spills or leaves tensor cores idle."""
+    """The exit status: 1 if a kernel spills, leaves tensor cores idle or fails."""
     if os.environ.get("TRITON_INTERPRET") == "1":
         raise SystemExit(
             "triton-compile: unset TRITON_INTERPRET, which compiles nothing"
@@ -46,30 +48,20 @@ def run(arguments: Namespace) -> int:
         ) from None
     # Each of these registers its configurations.
     from . import dense, planes  # noqa: F401
-    from .compiling import ARCHITECTURES, compiled
-    from .registry import select
+    from .compiling import ARCHITECTURES
 
     chosen = select(arguments.filter, arguments.quick)
     if not chosen:
         raise SystemExit(f"--filter {arguments.filter!r} matches no kernel")
     rows, faults = [], []
-    for configuration in chosen:
-        for architecture in ARCHITECTURES:
-            report = compiled(configuration, architecture)
-            options = configuration.options
-            cells = (
-                configuration.name,
-                architecture,
-                options["num_warps"],
-                options["num_stages"],
-                report.registers,
-                report.stack,
-                report.shared,
-                report.tensor,
-            )
-            rows.append(f"| {' | '.join(map(str, cells))} |\n")
-            sys.stdout.write(rows[-1])
-            faults += [f"{rows[-1].strip()}: {fault}" for fault in report.faults]
+    for done, (configuration, architecture) in enumerate(
+        product(chosen, ARCHITECTURES)
+    ):
+        row, found = line(configuration, architecture)
+        of_all = f"{done + 1} of {len(chosen) * len(ARCHITECTURES)}"
+        print(f"{row}  {of_all}", flush=True)
+        rows.append(f"{row}\n")
+        faults += [f"{row}: {fault}" for fault in found]
     whole = not (arguments.quick or arguments.filter)
     if arguments.out or whole:
         path = arguments.out or DIRECTORY / "triton_compile.md"
@@ -77,3 +69,25 @@ def run(arguments: Namespace) -> int:
     for fault in faults:
         sys.stderr.write(f"FAULT: {fault}\n")
     return 1 if faults else 0
+
+
+def line(configuration: Configuration, architecture: str) -> tuple[str, list[str]]:
+    """A row of the table, and what is wrong with the kernel."""
+    from .compiling import compiled
+
+    options = configuration.options
+    asked = (
+        configuration.name,
+        architecture,
+        options["num_warps"],
+        options["num_stages"],
+    )
+    try:
+        report = compiled(configuration, architecture)
+    except Exception as error:
+        # The others are worth knowing all the same.
+        found = (("not compiled", "", "", ""), [f"{type(error).__name__}: {error}"])
+    else:
+        numbers = (report.registers, report.stack, report.shared, report.tensor)
+        found = (numbers, report.faults)
+    return f"| {' | '.join(map(str, (*asked, *found[0])))} |", found[1]
