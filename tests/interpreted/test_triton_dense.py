@@ -35,14 +35,24 @@ NETWORKS = {
     ),
 }  # fmt: skip
 CASES = ((np.float32, True), (np.float64, False))
+SWEEP = {"BM": 64, "BN": 32}
 CASE_NAMES = ("single, x1", "double, x1 and x2")
 
 
+@pytest.fixture
+def tiles_of_a_gpu():
+    """A test that asks for this one has the tiles that GPUs have."""
+
+
 @pytest.fixture(autouse=True)
-def few_tiles(monkeypatch):
-    """Larger tiles of the sweep: the interpreter takes its time for each."""
-    tiles = dense_tiles.Tiles({"BM": 64, "BN": 32}, {})
-    monkeypatch.setattr(torch_dense, "sweep_tiles", lambda *_: tiles)
+def few_tiles(request, monkeypatch):
+    """Few strips and tiles, but not one: the interpreter takes its time for each."""
+    if "tiles_of_a_gpu" in request.fixturenames:
+        return
+    sizes = {"BM": 32, "BN": 16, "BK": 16, "GROUP": 2, "STRIP": 16}
+    forward, sweep = dense_tiles.Tiles(sizes, {}), dense_tiles.Tiles(SWEEP, {})
+    monkeypatch.setattr(torch_dense, "forward_tiles", lambda *_: forward)
+    monkeypatch.setattr(torch_dense, "sweep_tiles", lambda *_: sweep)
 
 
 def rows(n, d, dtype, seed=0):
@@ -121,11 +131,12 @@ def test_kernels_are_returned_in_the_order_that_was_asked_for(names):
     program = lower(NETWORKS["biases"], x1.shape)
     kernel = DenseKernel(program, names)
     got = kernel.forward(tensor(x1), tensor(x2))
-    want = dict(zip(("nngp", "ntk"), cpu_dense.kernel(program, x1, x2), strict=True))
+    given = cpu_dense.kernel(program, wide(x1), wide(x2))
+    want = dict(zip(("nngp", "ntk"), given, strict=True))
     bars = tuple(torch.ones(23, 13) for _ in names)
     found = kernel.vjp(tensor(x1), tensor(x2), bars)
-    given = {name: np.ones((23, 13), np.float32) for name in names}
-    right = cpu_dense_back.vjp(program, x1, x2, **given)
+    given = {name: np.ones((23, 13)) for name in names}
+    right = cpu_dense_back.vjp(program, wide(x1), wide(x2), **given)
     for name, one in zip(names, got, strict=True):
         assert_near(one, want[name], 1e-6)
     for one, other in zip(found, right, strict=True):
@@ -164,7 +175,17 @@ def test_gradients_are_the_same_in_parts(monkeypatch):
     assert_near(parts, whole.numpy(), 1e-6)
 
 
-def test_one_call_serves_autograd():
+def test_tiles_may_run_in_any_order(last_programs_first):
+    x = tensor(pairs(np.float32)[0])
+    kernel = DenseKernel(lower(NETWORKS["biases"], x.shape), ("nngp", "ntk"))
+    bars = tuple(torch.from_numpy(np.random.default_rng(3).random((2, 23, 23), "f")))
+    found = [(*kernel.forward(x, None), kernel.vjp(x, None, bars)[0])]
+    last_programs_first()
+    found.append((*kernel.forward(x, None), kernel.vjp(x, None, bars)[0]))
+    assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))
+
+
+def test_one_call_serves_autograd(tiles_of_a_gpu):
     x1, x2 = (torch.from_numpy(x[:12]).requires_grad_() for x in pairs(np.float64))
     net = NETWORKS["biases"]
     fast, exact = tg.ExactKernel(net, "triton"), tg.ExactKernel(net, "exact")
