@@ -10,8 +10,9 @@ from ..kernels.matrix.host import as_numpy
 # Entries of a symmetric matrix may differ by this much of the largest one: the
 # rounding errors of a float32 kernel.
 ASYMMETRY = 1e-5
-# LAPACK counts in 32-bit integers; its results were seen wrong beyond this many rows.
-MAX_ROWS = 32_767
+# LAPACK's eigendecomposition wants room for 1 + 6 n + 2 n^2 numbers, and counts them in
+# 32-bit integers: beyond this many rows they overflow.
+MAX_ROWS = 32_766
 
 
 def symmetric_matrix(name: str, k: Any) -> np.ndarray | TiledMatrix:
@@ -91,7 +92,9 @@ def vector(name: str, v: Any, n: int) -> np.ndarray:
 
 def unit_roundoff(k: Any) -> float:
     """The relative rounding error of the entries of ``k``, from the dtype they have."""
-    return float(np.finfo(as_numpy("k", k).dtype).eps)
+    # A tiled matrix would be read for that, or computed.
+    dtype = k.dtype if isinstance(k, TiledMatrix) else as_numpy("k", k).dtype
+    return float(np.finfo(dtype).eps)
 
 
 def _floating(name: str, a: Any) -> np.ndarray:

@@ -30,6 +30,11 @@ class Spectrum:
 def eigendecompose(k: np.ndarray, roundoff: float) -> Spectrum:
     """The spectrum of a symmetric float64 matrix ``[n, n]``.
 
+    The threads of OpenBLAS that end the process in Cholesky factors of 20,000 rows (see
+    ``tiled_cholesky.LARGEST``) have no part in it: a tridiagonal matrix and the way
+    back are made by dsymv, dsyr2k, dgemm and dtrmm, which go through any number of
+    columns piece by piece. What limits n is ``MAX_ROWS``, see ``square_matrix``.
+
     Args:
         k: the matrix.
         roundoff: relative rounding error of its entries, which limits what can be

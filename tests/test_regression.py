@@ -12,6 +12,7 @@ from sklearn.gaussian_process.kernels import RBF
 from sklearn.kernel_ridge import KernelRidge
 
 import tangency as tg
+from tangency.regression.matrices import MAX_ROWS
 
 NET = tg.serial(tg.Dense(8, b_std=0.1), tg.Relu(), tg.Dense(2, b_std=0.1))
 KERNEL = tg.ExactKernel(NET)
@@ -260,7 +261,7 @@ def bad_fits():
     yield "scale", lambda: fit(k, y, 1.0, "rel"), ValueError, "ridge_scale is 'rel'"
     yield "between", lambda: fit(k, y).mean(k[:, :2]), ValueError, r"expected \[m, 4\]"
     yield "prior", lambda: fit(k, y).variance(k, k), ValueError, "prior has shape"
-    huge = np.broadcast_to(1.0, (32_768, 1))
+    huge = np.broadcast_to(1.0, (MAX_ROWS + 1, 1))
     many = np.ones(32_768)
     yield "huge", lambda: tg.choose_ridge(huge, many), ValueError, "32-bit integers"
     choose = tg.choose_ridge
@@ -291,3 +292,20 @@ def bad_fits():
 def test_bad_input_is_named(call, kind, match):
     with pytest.raises(kind, match=match):
         call()
+
+
+def test_spectra_are_refused_just_where_lapack_loses_count():
+    def numbers(n):
+        # The workspace of dsyevd with eigenvectors.
+        return 1 + 6 * n + 2 * n**2
+
+    assert numbers(MAX_ROWS) < 2**31 <= numbers(MAX_ROWS + 1)
+
+
+def test_a_tiled_matrix_that_is_too_large_is_refused_before_it_is_read(monkeypatch):
+    x = np.ones((MAX_ROWS + 1, 1))
+    k = tg.KernelMatrix(KERNEL, x)
+    monkeypatch.setattr(tg.KernelMatrix, "tile", lambda *_: pytest.fail("it was read"))
+    for fit in (tg.choose_ridge, tg.Flow.fit):
+        with pytest.raises(ValueError, match=f"expected at most {MAX_ROWS}"):
+            fit(k, x)
