@@ -138,11 +138,41 @@ def test_gradients_of_empirical_kernels_of_jax_equal_autodiff():
         check(kernel, problem(4, 5, (4,)), reference=by_jax)
 
 
+def test_gradients_of_empirical_kernels_of_torch_equal_autodiff():
+    rng = np.random.default_rng(0)
+    weights = {"W": rng.normal(size=(4, 6)), "v": np.ones((6, 3))}
+    kernel = tg.EmpiricalKernel(
+        lambda p, x: torch.tanh(x @ p["W"]) @ p["v"],
+        {name: torch.tensor(w) for name, w in weights.items()},
+    )
+    with jax.enable_x64(True):
+        same = tg.EmpiricalKernel(
+            lambda p, x: jnp.tanh(x @ p["W"]) @ p["v"],
+            {name: jnp.asarray(w) for name, w in weights.items()},
+        )
+        case = problem(4, 5, (4,))
+        # The kernel looks at new inputs once, which it cannot while JAX traces them.
+        same(*map(jnp.asarray, (case[2], case[0])))
+        check(kernel, case, same=same, reference=by_jax, tile=2)
+        check(kernel, case, get="nngp", same=same, reference=by_jax)
+
+
 def test_kernels_without_gradients_in_their_inputs_are_refused():
     params = {"W": torch.ones(4, 3, dtype=torch.float64)}
     kernel = tg.EmpiricalKernel(lambda p, x: torch.tanh(x @ p["W"]), params)
-    with pytest.raises(TypeError, match="EmpiricalKernel records no gradients"):
-        tg.kip_gradients(kernel, *problem(4, 5, (4,)))
+    with pytest.raises(TypeError, match="records no gradients.*EmpiricalKernel itself"):
+        wrapped = Wrapped(kernel, params)
+        tg.kip_gradients(wrapped, *problem(4, 5, (4,)))
+
+
+class Wrapped:
+    """A function of torch that calls a kernel whose results have no graph."""
+
+    def __init__(self, kernel, params):
+        self.f, self.params, self.kernel = kernel.f, params, kernel
+
+    def __call__(self, x1, x2, get):
+        return self.kernel(x1, x2, get)
 
 
 @pytest.mark.parametrize("library", [torch.tensor, jnp.asarray])

@@ -51,7 +51,7 @@ def pull_back_of(
             f"the gradient of {type(kernel).__name__} needs JAX or torch, and neither "
             "is installed; pip install 'tangency[jax]'"
         )
-    return pull_back(kernel, name)
+    return pull_back(kernel, name, second)
 
 
 @dataclass(frozen=True, eq=False)
