@@ -116,7 +116,8 @@ def test_gradients_equal_those_of_the_cpu(net, dtype, symmetric):
     want = cpu_dense_back.vjp(program, wide(x1), wide(x2), *map(wide, bars))
     tolerance = 2e-6 if dtype == np.float32 else 1e-8
     if net is NETWORKS["jump"] and dtype == np.float32:
-        # Terms of 1 / angle cancel, and rows at an angle of 1e-4 are among the inputs.
+        # The derivatives of a jump in a covariance and in a variance are 1 / angle each
+        # and cancel: they leave eps / angle, 6e-8 / 1e-4 at two rows of the inputs.
         tolerance = 1e-3
     for one, other in zip(got, want, strict=True):
         assert (one is None) == (other is None)
