@@ -7,6 +7,7 @@ of their own: ``tests/test_triton.py`` starts one for each file. By hand:
 """
 
 import os
+from dataclasses import replace
 
 import pytest
 
@@ -15,12 +16,16 @@ if os.environ.get("TRITON_INTERPRET") != "1":
 
 
 @pytest.fixture(autouse=True)
-def language_replaced_once(monkeypatch):
+def little_overhead(monkeypatch):
     """At every call of a function the interpreter looks for what it has to replace in
-    ``triton.language``: half of the time of these tests, where once per module will do.
+    ``triton.language``, where once per module will do, and it computes sums of integers
+    twice to see whether they overflow, for which these images are too small.
     """
     from triton.runtime import interpreter
 
+    builder = interpreter.interpreter_builder
+    fast = replace(builder.options, sanitize_overflow=False)
+    monkeypatch.setattr(builder, "options", fast)
     done = set()
 
     def call(function, *arguments, **options):
@@ -39,10 +44,10 @@ def numbers_from_one_entry(monkeypatch):
     axis, which NumPy 2.4 refuses and later versions of Triton do not do."""
     from triton.runtime import interpreter
 
-    replace = interpreter._patch_lang_tensor
+    original = interpreter._patch_lang_tensor
 
     def replaced(tensor, scope):
-        replace(tensor, scope)
+        original(tensor, scope)
         tensor.__index__ = lambda self: int(self.handle.data.item())
 
     monkeypatch.setattr(interpreter, "_patch_lang_tensor", replaced)
