@@ -4,6 +4,7 @@ import os
 import random
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from slow_kernel import TILES, SlowKernel, inputs
 
 import tangency as tg
 from tangency.kernels.matrix.execution import WorkersLostError
+from tangency.kernels.matrix.store import Store
 
 SCRIPT = Path(__file__).with_name("slow_kernel.py")
 SECONDS = 0.004
@@ -141,3 +143,33 @@ def test_no_space_left_names_the_tile(tmp_path, monkeypatch):
     monkeypatch.setattr(tile_file, "written_whole", full)
     with pytest.raises(OSError, match=r"tile .* No space left on device.*make room"):
         tg.compute(SlowKernel(), inputs(), path=path, **TILES)
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+def test_a_tile_that_is_being_written_is_kept_when_the_next_one_fails(
+    tmp_path, monkeypatch, error
+):
+    written, failed = Store.write, threading.Event()
+
+    def slow(store, name, i, j, k):
+        # The third tile fails while the second is being written.
+        assert (i, j) != (0, 1) or failed.wait(60)
+        written(store, name, i, j, k)
+
+    computed = []
+
+    def kernel(x1, x2=None, get="ntk"):
+        if len(x1) > 1:
+            if len(computed) == 2:
+                failed.set()
+                raise error
+            computed.append(len(x1))
+        return SlowKernel()(x1, x2, get)
+
+    monkeypatch.setattr(Store, "write", slow)
+    options = dict(path=tmp_path / "k", tile=16, progress=False)
+    with pytest.raises(error):
+        tg.compute(kernel, inputs(), get="ntk", **options)
+    names = {file.name for file in (tmp_path / "k").glob("ntk*")}
+    assert names == {"ntk-0-0.npy", "ntk-0-1.npy"}
+    assert tg.verify_matrix(tmp_path / "k", progress=False).keys() == {"ntk-1-1.npy"}

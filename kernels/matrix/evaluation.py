@@ -63,8 +63,9 @@ class Job:
             return None
         with self._lock:
             if names not in self._compiled:
+                # The latest alone: what it keeps takes memory.
                 whole = matrix_by_planes(kernel.net, *self.inputs(), names)
-                self._compiled[names] = whole
+                self._compiled = {names: whole}
             return self._compiled[names]
 
 
