@@ -11,7 +11,10 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-LIBRARIES = ("numpy", "scipy", "numba", "llvmlite", "array-api-compat", "jax", "torch")
+LIBRARIES = (
+    *("numpy", "scipy", "numba", "llvmlite", "array-api-compat"),
+    *("jax", "torch", "triton"),
+)
 THREAD_VARIABLES = (
     "NUMBA_NUM_THREADS",
     "NUMBA_THREADING_LAYER",

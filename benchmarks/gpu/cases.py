@@ -25,7 +25,7 @@ class Case:
         features: of an input of "dense".
         precision: of the products of "triton" and "matmul".
         backward: whether the gradient is timed as well.
-        seconds: the limit of its process.
+        seconds: the limit of its process, its compilation included.
         pixels: of an image, per axis.
     """
 
@@ -37,7 +37,7 @@ class Case:
     features: int = 0
     precision: str = "ieee"
     backward: bool = False
-    seconds: int = 45
+    seconds: int = 60
     pixels: int = 32
 
     @property
@@ -90,5 +90,7 @@ def cases() -> list[Case]:
             backward = f"{at}/backward/triton"
             found.append(Case(backward, "planes", "triton", net, 64, backward=True))
             for who in ("jax", "torch.compile"):
-                found.append(Case(f"{at}/{who}", "planes", who, net, BLOCKS[who]))
+                found.append(
+                    Case(f"{at}/{who}", "planes", who, net, BLOCKS[who], seconds=90)
+                )
     return found

@@ -50,9 +50,12 @@ def measured(case: Case, device: str, dry: bool) -> dict[str, Any]:
     call, result = contender(case, x, dry)
     verdict = None
     if result is not None:
-        few = x[:CHECKED].double()
-        right = tg.ExactKernel(case.net(), "exact")(few, get="ntk").cpu().numpy()
-        got = result()[:CHECKED, :CHECKED]
+        exact, few = tg.ExactKernel(case.net(), "exact"), x[:CHECKED].double()
+        if case.backward:
+            got, right = result(), gradient(exact, few).cpu().numpy()
+        else:
+            got = result()[:CHECKED, :CHECKED]
+            right = exact(few, get="ntk").cpu().numpy()
         error = check(got, right, case.tolerance, "exact engine in float64")
         verdict = {"error": error.error, "tolerance": case.tolerance}
     started = time.perf_counter()
@@ -72,7 +75,8 @@ def measured(case: Case, device: str, dry: bool) -> dict[str, Any]:
 def contender(
     case: Case, x: torch.Tensor, dry: bool
 ) -> tuple[Callable[[], Any], Callable[[], Any] | None]:
-    """What is timed, and what gives the NTK on the host to be compared."""
+    """What is timed, and what gives the NTK on the host to be compared, or the gradient
+    of a few inputs."""
     if case.contender == "matmul":
         torch.backends.cuda.matmul.allow_tf32 = case.precision != "ieee"
         return lambda: x @ x.T, None
@@ -92,12 +96,14 @@ def contender(
 
     if not case.backward:
         return lambda: kernel(x), result
-    leaf = x.clone().requires_grad_()
+    few = x[:CHECKED]
+    return lambda: gradient(kernel, x), lambda: gradient(kernel, few).cpu().numpy()
 
-    def gradient() -> Any:
-        return torch.autograd.grad(kernel(leaf, get="ntk").sum(), leaf)
 
-    return gradient, result
+def gradient(kernel: tg.ExactKernel, x: torch.Tensor) -> torch.Tensor:
+    """The gradient of the sum of an NTK."""
+    leaf = x.detach().requires_grad_()
+    return torch.autograd.grad(kernel(leaf, get="ntk").sum(), leaf)[0]
 
 
 def in_jax(case: Case, x: torch.Tensor, dry: bool) -> tuple[Any, Any]:
