@@ -37,7 +37,10 @@ def draw(lines: list[dict], path: Path) -> None:
                 ax.errorbar(cpu, found.mean(axis=1), found.std(axis=1), label=method)
             ax.set(xscale="log", yscale="log", xlabel="CPU ms per input")
             ax.set(title=name if row == 0 else "", ylabel=f"{kind} error")
-    axes[0, 0].legend()
+    for ax in axes[0]:
+        if ax.get_legend_handles_labels()[1]:
+            ax.legend()
+            break
     figure.tight_layout()
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=120)

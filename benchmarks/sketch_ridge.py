@@ -1,13 +1,15 @@
 """Ridge regression of digits on sketched features, against the exact kernel.
 
 Every ridge is chosen by leave-one-out on the training digits, landmarks come from them
-too, and the accuracy is that on test digits.
+too, and the accuracy is that on test digits. ``dim`` features after each activation are
+``2 dim`` of the NTK: 512 are 1024 features.
 """
 
 from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 import tangency as tg
 
@@ -51,7 +53,9 @@ class RidgeRun(Run):
     def __init__(self, method: str, dim: int) -> None:
         self.method, self.dim, self.amount = method, dim, 1
         _, _, self.x, self.x_test = digits()
-        self.predictions = [self._fit(seed) for seed in range(SEEDS)]
+        # Matrices this small are slower by threads, which wait for one another.
+        with threadpool_limits(1):
+            self.predictions = [self._fit(seed) for seed in range(SEEDS)]
         self.facts = {
             "dim": dim,
             "features": self.features,
@@ -74,7 +78,8 @@ class RidgeRun(Run):
         return self.kernel.features(self.x_test[:50])
 
     def sample(self) -> Sample:
-        return measure(self.once)
+        with threadpool_limits(1):
+            return measure(self.once)
 
 
 def case(dim: int) -> Case:

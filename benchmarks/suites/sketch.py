@@ -21,7 +21,7 @@ VECTOR_DIMS = (64, 128, 256, 512)
 DIMS = {
     "fc-256": VECTOR_DIMS,
     "one-layer": VECTOR_DIMS,
-    "digits-cntk": (32, 64, 128, 256),
+    "digits-cntk": (32, 64, 128, 256, 512),
     "photographs-cntk": (64, 128, 256),
 }
 # Of images, the papers' sketch takes as long with fewer features as others with these.
