@@ -27,8 +27,8 @@ from ..kernels.matrix.progress import progress_bar
 from .cholesky import lower_factor, with_jitter
 
 MEMORY = 2**30
-# Rows that LAPACK is given at a time. OpenBLAS makes a factor of products A A^T (dsyrk),
-# in which each of t threads packs its share of the columns, n / sqrt(t) at most, into a
+# Rows that LAPACK is given at a time. OpenBLAS makes factors by products (dsyrk),
+# in which each of t threads packs its share of the columns, up to n / sqrt(t), into a
 # buffer of fixed size, and writes past its end. With two threads that ended the process
 # at 20,000 rows (AVX-512) and at 27,000 (AVX2); one thread has no such buffer.
 LARGEST = 8192
