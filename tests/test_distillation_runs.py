@@ -82,7 +82,8 @@ def check_killed(tmp_path, trials):
         path = tmp_path / f"killed{seed}"
         Run.create(path, settings, X, Y)
         reached, run = kill_and_resume(path, steps, seed)
-        assert 0 < reached < steps
+        # It is 0 where the signal came between the first rows and their checkpoint.
+        assert reached < steps
         assert bits(run) == bits(whole)
         # Nothing half-written is left under a name that is read.
         assert set(files(path)) >= {"config.json", "checkpoint.npz", "metrics.jsonl"}
