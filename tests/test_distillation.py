@@ -183,14 +183,27 @@ CONV = tg.serial(
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("net", "per_class", "steps", "at_least"),
-    # On this split natural images reach 64 to 70 % and 92 to 93 %. Ten learned digits
-    # predict 96 to 97 % of the training set; a test set of 500 has a deviation of 1 %.
-    [(DENSE, 1, 2000, 0.93), (DENSE, 10, 1000, 0.98), (CONV, 1, 300, 0.935)],
-    ids=["dense 1", "dense 10", "convolutional 1"],
+    ("net", "per_class", "steps", "natural_at_most", "at_least"),
+    [(DENSE, 1, 2000, 0.70, 0.96), (DENSE, 10, 2000, 0.95, 0.989)],
+    ids=["dense 1", "dense 10"],
 )
 def test_distilled_digits_teach_a_kernel_nearly_as_much_as_all_digits(
-    net, per_class, steps, at_least
+    net, per_class, steps, natural_at_most, at_least
 ):
-    natural, learned = reached(net, per_class, steps, batch=500)
-    assert natural < 0.94 and learned >= at_least
+    # Labels are learned too: they gain 1 % on validation. A test set of 500 has a
+    # deviation of about 1 %, and so the mean of five splits is asked for.
+    settings = {"batch": 500, "learn_labels": True}
+    found = [reached(net, per_class, steps, seed, **settings) for seed in range(5)]
+    natural, learned = np.mean(found, axis=0)
+    assert natural < natural_at_most and learned >= at_least
+
+
+@pytest.mark.slow
+def test_a_convolutional_kernel_learns_at_least_as_much_from_distilled_digits():
+    # On one split, which is a hard one: the dense kernel gets 94 % there.
+    settings = {"batch": 500}
+    dense, conv = (
+        reached(net, 1, steps, **settings)[1]
+        for net, steps in ((DENSE, 2000), (CONV, 300))
+    )
+    assert conv >= dense >= 0.93
