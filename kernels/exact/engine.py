@@ -8,6 +8,7 @@ from array_api_compat import array_namespace
 from ..layers.needs import needs_pairs
 from ..layers.signature import input_signature, trace
 from .axes import pair_shapes
+from .products import inner_products
 from .rules import propagate
 from .state import Array, Covariances
 
@@ -66,8 +67,8 @@ def all_pixels(x1: Array, x2: Array, spatial: tuple[int, ...]) -> Array:
     xp = array_namespace(x1, x2)
     n, m, channels, dims = x1.shape[0], x2.shape[0], x1.shape[-1], len(spatial)
     left = xp.reshape(x1, (-1, channels))
-    right = xp.reshape(x2, (-1, channels))
-    k = xp.reshape(left @ xp.matrix_transpose(right), (n, *spatial, m, *spatial))
+    right = left if x2 is x1 else xp.reshape(x2, (-1, channels))
+    k = xp.reshape(inner_products(left, right), (n, *spatial, m, *spatial))
     order = (0, 1 + dims, *range(1, 1 + dims), *range(2 + dims, k.ndim))
     return xp.permute_dims(k, order)
 
@@ -85,8 +86,10 @@ def _equal_pixels(x1: Array, x2: Array, spatial: tuple[int, ...]) -> Array:
     xp = array_namespace(x1, x2)
     n, m, channels = x1.shape[0], x2.shape[0], x1.shape[-1]
     left = xp.permute_dims(xp.reshape(x1, (n, -1, channels)), (1, 0, 2))
-    right = xp.permute_dims(xp.reshape(x2, (m, -1, channels)), (1, 2, 0))
-    k = left @ right  # [pixels, n, m]
+    right = left
+    if x2 is not x1:
+        right = xp.permute_dims(xp.reshape(x2, (m, -1, channels)), (1, 0, 2))
+    k = inner_products(left, right)  # [pixels, n, m]
     return xp.reshape(xp.permute_dims(k, (1, 2, 0)), (n, m, *spatial))
 
 
