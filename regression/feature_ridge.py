@@ -13,7 +13,14 @@ from typing import Any
 import numpy as np
 
 from .factor import factor
-from .leave_one_out import RIDGES, RidgeChoice, checked_ridges, choose_ridge
+from .leave_one_out import (
+    RIDGES,
+    RidgeChoice,
+    best_ridge,
+    check_criterion,
+    checked_ridges,
+    choose_ridge,
+)
 from .matrices import matrix, targets
 from .ridge import RIDGE_SCALES, checked_ridge
 from .spectrum import eigendecompose
@@ -124,7 +131,9 @@ class FeatureRidge:
         solve, grid = _Solver(train), checked_ridges(ridges)
         unit = _unit(train, ridge_scale)
         errors = [validation.mean_squared_error(solve(r * unit)) for r in grid]
-        return cls._best(solve, grid, np.asarray(errors), unit, ridge_scale)
+        ridge = float(grid[np.argmin(errors)])
+        choice = RidgeChoice(ridge, ridge_scale, grid, np.asarray(errors), "mse")
+        return cls(solve(ridge * unit), ridge, choice)
 
     @classmethod
     def fit(
@@ -134,6 +143,7 @@ class FeatureRidge:
         ridge: float | str = "loo",
         ridges: Any = RIDGES,
         ridge_scale: str = "trace",
+        criterion: str = "mse",
     ) -> "FeatureRidge":
         """The solution for features in memory.
 
@@ -142,7 +152,7 @@ class FeatureRidge:
             y: targets ``[n]`` or ``[n, k]``.
             ridge: a number >= 0, or "loo" for that of ``ridges`` with the smallest
                 leave-one-out error, in closed form.
-            ridges, ridge_scale: as in ``choose_ridge``.
+            ridges, ridge_scale, criterion: as in ``choose_ridge``.
         """
         moments = Moments.of(z, y)
         if ridge != "loo":
@@ -151,26 +161,15 @@ class FeatureRidge:
         y, _ = targets(y, len(z))
         if z.shape[1] >= len(z):
             # Leverages are all near 1, which only the kernel form can subtract from 1.
-            choice = choose_ridge(z @ z.T, y, ridges, ridge_scale)
+            choice = choose_ridge(z @ z.T, y, ridges, ridge_scale, criterion)
             best = cls.from_moments(moments, choice.ridge, ridge_scale)
             return replace(best, choice=choice)
+        check_criterion(criterion, y)
         solve, grid = _Solver(moments), checked_ridges(ridges)
         unit = _unit(moments, ridge_scale)
-        errors = [solve.leave_one_out_error(z, y, r * unit) for r in grid]
-        return cls._best(solve, grid, np.asarray(errors), unit, ridge_scale)
-
-    @classmethod
-    def _best(
-        cls,
-        solve: "_Solver",
-        grid: np.ndarray,
-        errors: np.ndarray,
-        unit: float,
-        scale: str,
-    ) -> "FeatureRidge":
-        ridge = float(grid[np.argmin(errors)])
-        choice = RidgeChoice(ridge, scale, grid, errors, "mse")
-        return cls(solve(ridge * unit), ridge, choice)
+        left = (solve.leave_one_out(z, y, r * unit) for r in grid)
+        choice = best_ridge(grid, left, y, ridge_scale, criterion)
+        return cls(solve(choice.ridge * unit), choice.ridge, choice)
 
     def predict(self, z: Any) -> np.ndarray:
         """Predictions ``[m, k]`` in float64 at features ``[m, r]``."""
@@ -188,14 +187,14 @@ class _Solver:
     def __call__(self, shift: float) -> np.ndarray:
         return self.vectors @ (self.cross / (self.values + shift)[:, None])
 
-    def leave_one_out_error(self, z: np.ndarray, y: np.ndarray, shift: float) -> float:
-        """mean ((y - z w) / (1 - h))^2, h_i = z_i (Z^T Z + shift I)^{-1} z_i."""
+    def leave_one_out(self, z: np.ndarray, y: np.ndarray, shift: float) -> np.ndarray:
+        """(y - z w) / (1 - h), h_i = z_i (Z^T Z + shift I)^{-1} z_i."""
         rotated = z @ self.vectors
         inverse = 1 / (self.values + shift)
         leverage = (rotated * rotated) @ inverse
         residual = y - rotated @ (inverse[:, None] * self.cross)
         rest = np.maximum(1 - leverage, np.finfo(float).eps)
-        return float(np.mean((residual / rest[:, None]) ** 2))
+        return residual / rest[:, None]
 
 
 def _unit(moments: Moments, ridge_scale: str) -> float:

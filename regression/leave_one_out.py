@@ -8,6 +8,7 @@ point by
 (Rasmussen & Williams 2006, eq. 5.12): n fits for the price of one.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -78,11 +79,7 @@ def choose_ridge(
     k = square_matrix("k", k)
     y, _ = targets(y, len(k))
     grid = checked_ridges(ridges)
-    if criterion not in CRITERIA or (criterion == "error" and y.shape[1] < 2):
-        raise ValueError(
-            f"criterion is {criterion!r} for y of {y.shape[1]} columns, expected "
-            "'mse', or 'error' where y has one column per class"
-        )
+    check_criterion(criterion, y)
     spectrum = eigendecompose(k, unit_k)
     unit = ridge_unit(k, ridge_scale)
     if validation is None:
@@ -95,18 +92,48 @@ def choose_ridge(
                 f"validation: its targets have {truth.shape[1]} columns, expected "
                 f"{y.shape[1]} as y"
             )
-    mse, error = np.empty(len(grid)), np.empty(len(grid))
-    for i, ridge in enumerate(grid):
+
+    def residuals(shift: float) -> np.ndarray:
         if validation is None:
-            residuals = leave_one_out_residuals(spectrum, y, ridge * unit)
-        else:
-            residuals = truth - k_other @ _solved(spectrum, y, ridge * unit)
-        mse[i] = np.mean(residuals**2)
-        guess = (truth - residuals).argmax(axis=1)
-        error[i] = np.mean(guess != truth.argmax(axis=1))
+            return leave_one_out_residuals(spectrum, y, shift)
+        return truth - k_other @ _solved(spectrum, y, shift)
+
+    tried = (residuals(ridge * unit) for ridge in grid)
+    return best_ridge(grid, tried, truth, ridge_scale, criterion)
+
+
+def best_ridge(
+    grid: np.ndarray,
+    residuals: Iterable[np.ndarray],
+    truth: np.ndarray,
+    ridge_scale: str,
+    criterion: str,
+) -> RidgeChoice:
+    """The ridge with the smallest error.
+
+    Args:
+        grid: ridges, ascending, ``[r]``.
+        residuals: for each of them truth minus prediction, ``[n, k]``.
+        truth: targets, ``[n, k]``.
+        ridge_scale: of the ridges.
+        criterion: as in ``choose_ridge``.
+    """
+    mse, error = np.empty(len(grid)), np.empty(len(grid))
+    for i, left in enumerate(residuals):
+        mse[i] = np.mean(left**2)
+        error[i] = np.mean((truth - left).argmax(axis=1) != truth.argmax(axis=1))
     order = np.lexsort((mse, error)) if criterion == "error" else np.argsort(mse)
     errors = error if criterion == "error" else mse
     return RidgeChoice(float(grid[order[0]]), ridge_scale, grid, errors, criterion)
+
+
+def check_criterion(criterion: str, y: np.ndarray) -> None:
+    """Refuse what is no criterion for targets ``[n, k]``."""
+    if criterion not in CRITERIA or (criterion == "error" and y.shape[1] < 2):
+        raise ValueError(
+            f"criterion is {criterion!r} for y of {y.shape[1]} columns, expected "
+            "'mse', or 'error' where y has one column per class"
+        )
 
 
 def leave_one_out_residuals(

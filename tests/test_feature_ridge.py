@@ -48,18 +48,28 @@ def test_float32_features_are_accumulated_in_float64():
     )
 
 
+@pytest.mark.parametrize("criterion", ["mse", "error"])
 @pytest.mark.parametrize("r", [12, 90])
-def test_leave_one_out_is_that_of_fits_without_each_row(r):
+def test_leave_one_out_is_that_of_fits_without_each_row(r, criterion):
     z, y = problem(40, r)
+    options = {"ridge_scale": "absolute", "criterion": criterion}
     ridges = (1e-3, 1e-1, 1.0)
-    choice = tg.FeatureRidge.fit(z, y, ridges=ridges, ridge_scale="absolute").choice
+    choice = tg.FeatureRidge.fit(z, y, ridges=ridges, **options).choice
     for ridge, error in zip(ridges, choice.errors, strict=True):
-        gaps = []
+        found = []
         for i in range(len(z)):
             kept = np.arange(len(z)) != i
             model = tg.FeatureRidge.fit(z[kept], y[kept], ridge, ridge_scale="absolute")
-            gaps.append(model.predict(z[i : i + 1])[0] - y[i])
-        assert np.isclose(error, np.mean(np.square(gaps)), rtol=1e-7)
+            found.append(model.predict(z[i : i + 1])[0])
+        wrong = np.argmax(found, axis=1) != y.argmax(axis=1)
+        expected = wrong if criterion == "error" else np.square(found - y)
+        assert np.isclose(error, np.mean(expected), rtol=1e-7)
+
+
+def test_a_rate_of_errors_needs_a_column_for_each_class():
+    z, y = problem(k=1)
+    with pytest.raises(ValueError, match="criterion is 'error' for y of 1 columns"):
+        tg.FeatureRidge.fit(z, y, criterion="error")
 
 
 def test_a_ridge_is_validated_on_held_out_rows_that_do_not_train():
