@@ -1,8 +1,8 @@
 """Ridge regression of digits on sketched features, against the exact kernel.
 
-Every ridge is chosen by leave-one-out on the training digits, landmarks come from them
-too, and the accuracy is that on test digits. ``dim`` features after each activation are
-``2 dim`` of the NTK: 512 are 1024 features.
+Landmarks come from some of the training digits, and the ridge is that with the smallest
+leave-one-out rate of wrong classes on the others; the accuracy is that on test digits.
+``dim`` features after each activation are ``2 dim`` of the NTK: 512 are 1024 features.
 """
 
 from functools import lru_cache, partial
@@ -18,7 +18,7 @@ from .registry import Case, Contender, Run
 from .timing import Sample, measure
 
 TRAIN, LANDMARKS = 800, 200
-SEEDS = 2
+SEEDS = 3
 # The paper's sketch takes too long at the larger ones.
 DIMS, PAPER_DIMS = (32, 128, 512), (32, 128)
 METHODS = ("polysketch", "random", "nystrom", "hybrid")
@@ -68,7 +68,10 @@ class RidgeRun(Run):
         self.kernel = kernel.fit(self.x[:LANDMARKS])
         z, y = self.kernel.features(self.x), digits()[0].targets
         self.features = int(z.shape[1])
-        model = tg.FeatureRidge.fit(z, y, ridge="loo")
+        # Landmarks have features of their own, unlike new digits.
+        model = tg.FeatureRidge.fit(
+            z, y, ridge="loo", criterion="error", rows=slice(LANDMARKS, None)
+        )
         return model.predict(self.kernel.features(self.x_test))
 
     def value(self) -> np.ndarray:

@@ -144,6 +144,7 @@ class FeatureRidge:
         ridges: Any = RIDGES,
         ridge_scale: str = "trace",
         criterion: str = "mse",
+        rows: Any = None,
     ) -> "FeatureRidge":
         """The solution for features in memory.
 
@@ -153,6 +154,9 @@ class FeatureRidge:
             ridge: a number >= 0, or "loo" for that of ``ridges`` with the smallest
                 leave-one-out error, in closed form.
             ridges, ridge_scale, criterion: as in ``choose_ridge``.
+            rows: slice, indices or mask of the rows whose leave-one-out errors count;
+                None for all. Leave out those that a sketch was fitted on: landmarks
+                have features of their own, which no other row knows how to weigh.
         """
         moments = Moments.of(z, y)
         if ridge != "loo":
@@ -161,14 +165,15 @@ class FeatureRidge:
         y, _ = targets(y, len(z))
         if z.shape[1] >= len(z):
             # Leverages are all near 1, which only the kernel form can subtract from 1.
-            choice = choose_ridge(z @ z.T, y, ridges, ridge_scale, criterion)
+            k = z @ z.T
+            choice = choose_ridge(k, y, ridges, ridge_scale, criterion, rows=rows)
             best = cls.from_moments(moments, choice.ridge, ridge_scale)
             return replace(best, choice=choice)
         check_criterion(criterion, y)
         solve, grid = _Solver(moments), checked_ridges(ridges)
         unit = _unit(moments, ridge_scale)
         left = (solve.leave_one_out(z, y, r * unit) for r in grid)
-        choice = best_ridge(grid, left, y, ridge_scale, criterion)
+        choice = best_ridge(grid, left, y, ridge_scale, criterion, rows)
         return cls(solve(choice.ridge * unit), choice.ridge, choice)
 
     def predict(self, z: Any) -> np.ndarray:

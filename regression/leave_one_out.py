@@ -54,6 +54,7 @@ def choose_ridge(
     ridge_scale: str = "trace",
     criterion: str = "mse",
     validation: tuple[Any, Any] | None = None,
+    rows: Any = None,
 ) -> RidgeChoice:
     """The ridge with the smallest leave-one-out error on the training set, or with the
     smallest error on a validation set.
@@ -69,6 +70,7 @@ def choose_ridge(
             not at the largest target. Equal errors are decided by the mse.
         validation: the kernel between validation and training inputs, ``[m, n]``, and
             the validation targets; None for leave-one-out.
+        rows: slice, indices or mask of the rows whose errors count; None for all.
 
     >>> import numpy as np
     >>> k, y = np.eye(4) + 1, np.asarray([1.0, 1.0, 1.0, 1.0])
@@ -99,7 +101,7 @@ def choose_ridge(
         return truth - k_other @ _solved(spectrum, y, shift)
 
     tried = (residuals(ridge * unit) for ridge in grid)
-    return best_ridge(grid, tried, truth, ridge_scale, criterion)
+    return best_ridge(grid, tried, truth, ridge_scale, criterion, rows)
 
 
 def best_ridge(
@@ -108,6 +110,7 @@ def best_ridge(
     truth: np.ndarray,
     ridge_scale: str,
     criterion: str,
+    rows: Any = None,
 ) -> RidgeChoice:
     """The ridge with the smallest error.
 
@@ -116,15 +119,33 @@ def best_ridge(
         residuals: for each of them truth minus prediction, ``[n, k]``.
         truth: targets, ``[n, k]``.
         ridge_scale: of the ridges.
-        criterion: as in ``choose_ridge``.
+        criterion, rows: as in ``choose_ridge``.
     """
+    counted = _counted(rows, len(truth))
+    truth = truth[counted]
     mse, error = np.empty(len(grid)), np.empty(len(grid))
-    for i, left in enumerate(residuals):
+    for i, every in enumerate(residuals):
+        left = every[counted]
         mse[i] = np.mean(left**2)
         error[i] = np.mean((truth - left).argmax(axis=1) != truth.argmax(axis=1))
     order = np.lexsort((mse, error)) if criterion == "error" else np.argsort(mse)
     errors = error if criterion == "error" else mse
     return RidgeChoice(float(grid[order[0]]), ridge_scale, grid, errors, criterion)
+
+
+def _counted(rows: Any, n: int) -> np.ndarray:
+    """Indices of some of n rows."""
+    if rows is None:
+        return np.arange(n)
+    try:
+        counted = np.arange(n)[rows if isinstance(rows, slice) else np.asarray(rows)]
+    except IndexError as error:
+        raise ValueError(
+            f"rows: {error}; expected a slice, indices or a mask of {n} rows"
+        ) from error
+    if not counted.size:
+        raise ValueError(f"rows is {rows!r}, expected one of {n} rows at least")
+    return np.atleast_1d(counted)
 
 
 def check_criterion(criterion: str, y: np.ndarray) -> None:

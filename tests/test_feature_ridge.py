@@ -48,11 +48,12 @@ def test_float32_features_are_accumulated_in_float64():
     )
 
 
+@pytest.mark.parametrize("rows", [None, slice(25, None)])
 @pytest.mark.parametrize("criterion", ["mse", "error"])
 @pytest.mark.parametrize("r", [12, 90])
-def test_leave_one_out_is_that_of_fits_without_each_row(r, criterion):
+def test_leave_one_out_is_that_of_fits_without_each_row(r, criterion, rows):
     z, y = problem(40, r)
-    options = {"ridge_scale": "absolute", "criterion": criterion}
+    options = {"ridge_scale": "absolute", "criterion": criterion, "rows": rows}
     ridges = (1e-3, 1e-1, 1.0)
     choice = tg.FeatureRidge.fit(z, y, ridges=ridges, **options).choice
     for ridge, error in zip(ridges, choice.errors, strict=True):
@@ -63,13 +64,28 @@ def test_leave_one_out_is_that_of_fits_without_each_row(r, criterion):
             found.append(model.predict(z[i : i + 1])[0])
         wrong = np.argmax(found, axis=1) != y.argmax(axis=1)
         expected = wrong if criterion == "error" else np.square(found - y)
-        assert np.isclose(error, np.mean(expected), rtol=1e-7)
+        assert np.isclose(error, np.mean(expected[rows or slice(None)]), rtol=1e-7)
 
 
 def test_a_rate_of_errors_needs_a_column_for_each_class():
     z, y = problem(k=1)
     with pytest.raises(ValueError, match="criterion is 'error' for y of 1 columns"):
         tg.FeatureRidge.fit(z, y, criterion="error")
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (slice(60, None), "expected one of 60 rows"),
+        ([60], "rows: index 60"),
+        ([], "rows: "),
+        ([True], "rows: "),
+    ],
+)
+def test_rows_that_do_not_exist_are_refused(rows, message):
+    z, y = problem()
+    with pytest.raises(ValueError, match=message):
+        tg.FeatureRidge.fit(z, y, rows=rows)
 
 
 def test_a_ridge_is_validated_on_held_out_rows_that_do_not_train():
