@@ -52,7 +52,7 @@ def hermite_coefficients(activation: Function, s: Array, degree: int) -> Array:
     s = 1.
 
     >>> s = np.asarray([0.0, 2.0])
-    >>> np.round(hermite_coefficients(lambda x: x * x, s, 2), 12).tolist()
+    >>> (np.round(hermite_coefficients(lambda x: x * x, s, 2), 12) + 0.0).tolist()
     [[0.0, 0.0, 0.0], [4.0, 0.0, 5.656854249492]]
     """
     kinks = tuple(getattr(activation, "kinks", ()))
