@@ -42,7 +42,6 @@ class Folder:
             FileExistsError: there is one already.
             RunInUseError: somebody else is making one.
         """
-        self.refuse_begun()
         self.path.mkdir(parents=True, exist_ok=True)
         with locked(self.path):
             # Somebody may have been faster.

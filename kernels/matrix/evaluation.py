@@ -1,7 +1,7 @@
 """One tile of a kernel matrix, in host memory and checked."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from threading import Lock
 from typing import Any
 
@@ -39,8 +39,7 @@ class Job:
 
     def __getstate__(self) -> dict[str, Any]:
         # Compiled code and locks do not travel.
-        own = ("kernel", "x1", "x2", "store")
-        return {name: self.__dict__[name] for name in own}
+        return {own.name: getattr(self, own.name) for own in fields(self)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
