@@ -6,7 +6,6 @@ rectifier alone takes thirty passes, as long as the convolution before it.
 
 from collections.abc import Callable
 from functools import cache
-from typing import Any
 
 import numpy as np
 
@@ -20,9 +19,9 @@ from ..kernels.planes.families import Dual, Family
 NUMBERS = (np.dtype(np.float32), np.dtype(np.float64))
 
 
-def covered(activation: Activation, c: Any) -> Dual | None:
+def covered(activation: Activation, c: np.ndarray) -> Dual | None:
     """The compiled formulas for covariances ``c``; None if there are none."""
-    if not (isinstance(c, np.ndarray) and c.dtype in NUMBERS):
+    if c.dtype not in NUMBERS:
         return None
     try:
         return dual_of(activation)
