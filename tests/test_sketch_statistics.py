@@ -176,9 +176,9 @@ def test_polysketch_features_are_a_subspace_embedding():
     A row of an SRHT has fourth moments of at most 2 |x|^4, so a product of two has 4,
     and rows are not positively correlated: k = m / 4 rows of degree 2 and their
     compression to m / 2 have Var |S z|^2 <= (3 / k + 2 / m) |z|^4 = 14 / m |z|^4, up to
-    m^{-2}. By the lemma of approximate matrix products (Ahle et al. 2020, lemma 8),
+    m^{-2}. By the lemma of approximate matrix products (Ahle et al. 2020),
     D = (K + r)^{-1/2} (K^ - K) (K + r)^{-1/2} has E |D|_F^2 <= 14 s^2 / m, with s the
-    statistical dimension, and Markov's inequality gives e (theorem 1 there).
+    statistical dimension, and Markov's inequality gives e.
     """
     x = np.random.default_rng(0).standard_normal((30, 3))
     net, m, ridge, seeds = layer(tg.Monomial(2)), 4096, 1.0, 10

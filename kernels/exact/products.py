@@ -9,13 +9,13 @@ Array = Any
 
 # NumPy gives a @ a.T to BLAS as one product (syrk), for which each thread of OpenBLAS
 # packs its share of the rows into a buffer of fixed size, unchecked: 27,000 rows of 512
-# numbers end the process. Panels of rows are ordinary products (gemm).
+# numbers end the process. Panels of rows are ordinary products (gemm), but for their
+# own squares, which are small.
 PANEL = 8192
 
 
 def inner_products(left: Array, right: Array) -> Array:
-    """left right^T, ``[..., n, d], [..., m, d] -> [..., n, m]``; exactly symmetric if
-    both are one array."""
+    """left right^T, ``[..., n, d], [..., m, d] -> [..., n, m]``."""
     if left is right and is_numpy_array(left) and left.shape[-2] > PANEL:
         return _by_panels(left)
     return left @ array_namespace(left, right).matrix_transpose(right)
