@@ -3,20 +3,11 @@
 import errno
 import os
 import socket
-import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
 
-if sys.platform == "win32":
-    import msvcrt
-else:
-    import fcntl
-
-NAME = ".lock"
-# What Windows locks nobody else can read: a byte behind the text.
-BYTE = 4096
+NAME, OWNER = ".lock", ".owner"
 # Errors of file systems that know no locks; a run goes on without one there.
 UNKNOWN = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
 
@@ -29,51 +20,43 @@ class RunInUseError(BlockingIOError):
 def locked(folder: Path) -> Iterator[None]:
     """Keep others out of the directory of a run.
 
-    The lock belongs to an open file, so that it ends with its process however that
-    ends; what the file holds is for messages only.
+    The lock is the operating system's, so that it ends with its process however that
+    ends; the file beside it says whose it is, for messages only.
 
     Raises:
+        ModuleNotFoundError: filelock is missing.
         RunInUseError: somebody else has it; the message says who.
     """
-    with open(folder / NAME, "a+", encoding="utf-8") as file:
-        if not _taken(file):
-            raise RunInUseError(
-                f"{str(folder)!r} is in use by {_owner(file)}, expected a run that "
-                "nobody works on; wait for it, stop it, or choose another directory"
-            )
-        try:
-            file.truncate(0)
-            file.write(f"process {os.getpid()} on {socket.gethostname()}")
-            file.flush()
-            yield
-        finally:
-            file.truncate(0)
-            _released(file)
-
-
-def _owner(file: Any) -> str:
-    file.seek(0)
-    return file.read().strip() or "another process"
-
-
-def _taken(file: Any) -> bool:
-    """Whether the lock is ours now."""
     try:
-        if sys.platform == "win32":
-            file.seek(BYTE)
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-        else:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        return error.errno in UNKNOWN
-    return True
+        from filelock import FileLock, Timeout
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            f"{str(folder)!r} cannot be locked: {error.name} is not installed; "
+            'pip install "tangency[distillation]"',
+            name=error.name,
+        ) from error
+    owner = folder / OWNER
+    with ExitStack() as held:
+        try:
+            # A soft lock, the mere presence of a file, would outlive a killed process.
+            lock = FileLock(folder / NAME, fallback_to_soft=False)
+            held.enter_context(lock.acquire(blocking=False))
+        except Timeout as error:
+            raise RunInUseError(
+                f"{str(folder)!r} is in use by {_named(owner)}, expected a run that "
+                "nobody works on; wait for it, stop it, or choose another directory"
+            ) from error
+        except OSError as error:
+            if error.errno not in UNKNOWN:
+                raise
+        owner.write_text(f"process {os.getpid()} on {socket.gethostname()}", "utf-8")
+        held.callback(owner.unlink, missing_ok=True)
+        yield
 
 
-def _released(file: Any) -> None:
-    # Closing would do, but for a child process that has inherited the open file.
-    with suppress(OSError):
-        if sys.platform == "win32":
-            file.seek(BYTE)
-            msvcrt.locking(file.fileno(), msvcrt.LK_UNLCK, 1)
-        else:
-            fcntl.flock(file, fcntl.LOCK_UN)
+def _named(owner: Path) -> str:
+    try:
+        return owner.read_text("utf-8") or "another process"
+    except OSError:
+        # The others write it a moment after they have the lock.
+        return "another process"

@@ -104,3 +104,10 @@ def test_a_file_system_without_locks_keeps_nobody_from_working(tmp_path, monkeyp
     run = Run.create(tmp_path, config(network=NET, steps=1), X, Y)
     monkeypatch.setattr(fcntl, "flock", unknown)
     assert run.train(progress=False).step == 1
+
+
+def test_without_filelock_the_error_says_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "filelock", None)
+    with pytest.raises(ModuleNotFoundError, match=r"pip install .tangency\[distill"):
+        Run.create(tmp_path, config(), X, Y)
+    assert not list(tmp_path.iterdir())
