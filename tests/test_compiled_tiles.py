@@ -9,7 +9,8 @@ import pytest
 import tangency as tg
 from tangency.kernels.matrix.evaluation import Job, tile_of
 from tangency.kernels.planes.cpu import Engine
-from tangency.kernels.planes.cpu_sides import Side, Sides, nearly_parallel
+from tangency.kernels.planes.cpu_near_pairs import nearly_parallel
+from tangency.kernels.planes.cpu_sides import Side, Sides
 
 NET = tg.serial(
     tg.Conv(8, (3, 3), padding="SAME"),

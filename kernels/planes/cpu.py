@@ -8,7 +8,8 @@ import numpy as np
 
 from ..results import NAMES, wanted
 from .cpu_lanes import LANES
-from .cpu_sides import Side, Sides, nearly_parallel
+from .cpu_near_pairs import nearly_parallel
+from .cpu_sides import Side, Sides
 from .cpu_tile import Forward, Recorder
 from .cpu_workers import default_threads, share
 from .head import Scalars, run_head

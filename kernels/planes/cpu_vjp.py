@@ -16,7 +16,8 @@ from .cpu import (
 )
 from .cpu_gradient import Backward, Gradients, RecorderBackward
 from .cpu_lanes import LANES
-from .cpu_sides import Side, nearly_parallel
+from .cpu_near_pairs import nearly_parallel
+from .cpu_sides import Side
 from .cpu_workers import default_threads, share
 from .head import Scalars, head_gradient, run_head
 from .program import Program
