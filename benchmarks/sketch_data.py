@@ -8,6 +8,7 @@ import numpy as np
 
 import tangency as tg
 
+from .digits import standardised_digits
 from .networks import fully_connected, myrtle5_gap
 
 PHOTOGRAPHS = ("astronaut", "chelsea", "coffee", "rocket")
@@ -36,10 +37,8 @@ def vectors() -> tuple[Any, np.ndarray, np.ndarray]:
 
 def digits() -> tuple[Any, np.ndarray, np.ndarray]:
     """Real digits of 8 x 8 pixels, standardised."""
-    train, test = tg.digits()
-    scale = tg.Standardize.fit(train.images)
-    images = scale.transform(train.images), scale.transform(test.images)
-    return myrtle5_gap(), images[0][:600], images[1][:100]
+    train, test = standardised_digits()
+    return myrtle5_gap(), train.images[:600], test.images[:100]
 
 
 def photographs() -> tuple[Any, np.ndarray, np.ndarray]:

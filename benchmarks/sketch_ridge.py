@@ -13,6 +13,7 @@ from threadpoolctl import threadpool_limits
 
 import tangency as tg
 
+from .digits import standardised_digits
 from .networks import myrtle5_gap
 from .registry import Case, Contender, Run
 from .timing import Sample, measure
@@ -25,21 +26,20 @@ METHODS = ("polysketch", "random", "nystrom", "hybrid")
 
 
 @lru_cache(maxsize=1)
-def digits() -> tuple[Any, Any, np.ndarray, np.ndarray]:
-    """Training and test sets, and their standardised images."""
-    train, test = tg.digits()
-    train = train.few(TRAIN)
-    scale = tg.Standardize.fit(train.images)
-    return train, test, scale.transform(train.images), scale.transform(test.images)
+def digits() -> tuple[Any, Any]:
+    """Training and test digits."""
+    return standardised_digits(few=TRAIN)
 
 
 @lru_cache(maxsize=1)
 def exact_predictions() -> np.ndarray:
     """Those of the exact kernel, ``[n, classes]``."""
-    train, _, x, x_test = digits()
+    train, test = digits()
     kernel = tg.ExactKernel(myrtle5_gap())
-    model = tg.KernelRegression.fit(kernel, x, train.targets, get="ntk", ridge="loo")
-    return np.asarray(model.predict(x_test).mean)
+    model = tg.KernelRegression.fit(
+        kernel, train.images, train.targets, get="ntk", ridge="loo"
+    )
+    return np.asarray(model.predict(test.images).mean)
 
 
 def accuracy(predictions: np.ndarray) -> float:
@@ -52,7 +52,7 @@ class RidgeRun(Run):
 
     def __init__(self, method: str, dim: int) -> None:
         self.method, self.dim, self.amount = method, dim, 1
-        _, _, self.x, self.x_test = digits()
+        self.x, self.x_test = (s.images for s in digits())
         # Matrices this small are slower by threads, which wait for one another.
         with threadpool_limits(1):
             self.predictions = [self._fit(seed) for seed in range(SEEDS)]

@@ -1,7 +1,7 @@
 """Accuracies on digits: from few natural images, and from distilled ones."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any
 
@@ -11,6 +11,7 @@ import tangency as tg
 from tangency.distillation.architectures import ARCHITECTURES
 from tangency.distillation.evaluation import Transfer, kernel_accuracy
 
+from ..digits import standardised_digits
 from ..registry import Case, Contender, Run
 from ..results import Line
 from ..table import cell, markdown, seconds
@@ -58,12 +59,9 @@ SETTINGS = (
 
 @cache
 def digits(seed: int) -> tuple[Any, Any]:
-    """Training and test digits, standardised as the command line does. Every seed has
-    a split of its own: what one test set of 500 gives is off by 1 % and more."""
-    sets = tg.digits(seed=seed)
-    scale = tg.Standardize.fit(sets[0].images)
-    train, test = (replace(s, images=scale.transform(s.images)) for s in sets)
-    return train, test
+    """Training and test digits. Every seed has a split of its own: what one test set of
+    500 gives is off by 1 % and more."""
+    return standardised_digits(seed)
 
 
 def natural(setting: Setting, seed: int) -> Support:
