@@ -163,6 +163,33 @@ def test_it_works_inside_jit_and_can_be_differentiated():
     np.testing.assert_allclose(slope, (ahead - behind) / 2e-5, rtol=1e-7)
 
 
+def test_inputs_may_be_constants_of_a_jitted_function():
+    kernel = EmpiricalKernel(f, PARAMS)
+    want = np.einsum("nmacbb->nmac", FULL) / 4
+    for x1, x2 in ((X1, X2), (jnp.asarray(X1), jnp.asarray(X2))):
+        got = jax.jit(lambda shift, a=x1, b=x2: kernel(a, b) + shift)(1.0)
+        np.testing.assert_allclose(got, want + 1, atol=1e-12)
+    # What was planned in a trace serves after it.
+    np.testing.assert_allclose(kernel(X1, X2), want, atol=1e-12)
+
+
+def test_a_function_may_close_over_what_is_traced():
+    def scaled(scale):
+        return EmpiricalKernel(lambda p, x: scale * f(p, x), PARAMS)(X1, X2)
+
+    want = np.einsum("nmacbb->nmac", FULL) * (9 / 4)
+    np.testing.assert_allclose(jax.jit(scaled)(3.0), want, atol=1e-12)
+
+
+def test_samples_that_interact_are_found_as_soon_as_they_have_values():
+    kernel = EmpiricalKernel(lambda p, x: f(p, x - x.mean(0)), PARAMS)
+    jax.jit(kernel)(X1)
+    with pytest.raises(ValueError, match="samples interact"):
+        kernel(X1)
+    with pytest.raises(ValueError, match="samples interact"):
+        jax.jit(lambda shift: kernel(X1) + shift)(1.0)
+
+
 def test_float32_stays_float32():
     with jax.enable_x64(False):
         params = [jnp.asarray(p, jnp.float32) for p in PARAMS]

@@ -77,17 +77,29 @@ def check_output(out: Any) -> None:
         )
 
 
-def check_interaction(function: SampleFunction, params: Tree, x: Tree) -> None:
+def check_interaction(function: SampleFunction, params: Tree, x: Tree) -> bool:
     """Refuse functions whose outputs for a sample depend on the other samples.
 
-    Two samples are computed together and one by one. Under a JAX transformation the
-    values do not exist yet, and the check is left out.
+    Two samples are computed together and one by one. Where a JAX transformation has yet
+    to give inputs, parameters or what f closes over a value, the check is left out.
+
+    Returns:
+        Whether it was made, or there is nothing to check.
     """
     if not function.mapped or function.size(x) < 2:
-        return
-    leaves = jax.tree.leaves((params, x))
-    if any(isinstance(leaf, jax.core.Tracer) for leaf in leaves):
-        return
+        return True
+    if any(_traced(leaf) for leaf in jax.tree.leaves((params, x))):
+        return False
+    # Inside jax.jit, arrays that are constants there would become traced ones.
+    with jax.ensure_compile_time_eval():
+        return _check_two(function, params, x)
+
+
+def _traced(array: Array) -> bool:
+    return isinstance(array, jax.core.Tracer)
+
+
+def _check_two(function: SampleFunction, params: Tree, x: Tree) -> bool:
     leaves, tree = jax.tree.flatten(x)
     two = jax.tree.unflatten(
         tree,
@@ -117,6 +129,8 @@ def check_interaction(function: SampleFunction, params: Tree, x: Tree) -> None:
         ]
 
     for whole, alone in jax.jit(both)(bound, stacked, two):
+        if _traced(whole):
+            return False
         same = (whole == alone) | (jnp.isnan(whole) & jnp.isnan(alone))
         gap = float(jnp.max(jnp.where(same, 0, jnp.abs(whole - alone)), initial=0.0))
         size = float(jnp.max(jnp.abs(whole), initial=0.0, where=jnp.isfinite(whole)))
@@ -128,6 +142,7 @@ def check_interaction(function: SampleFunction, params: Tree, x: Tree) -> None:
                 f"random (largest difference {gap:.1e}). Use inference mode, or "
                 "vmap_axes=None for the kernel of the whole batch"
             )
+    return True
 
 
 def forward_mode(jaxpr: Any) -> bool:

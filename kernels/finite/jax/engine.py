@@ -83,8 +83,8 @@ class Engine:
         for x in (x1,) if x2 is None else (x1, x2):
             key = _signature(x)
             if check and key not in self._checked:
-                check_interaction(self.function, self.params, x)
-                self._checked.add(key)
+                if check_interaction(self.function, self.params, x):
+                    self._checked.add(key)
         batch = self.function.out_axes
         out = []
         for a, b in zip(*shapes, strict=True):
