@@ -83,6 +83,29 @@ def test_networks_with_planes_have_no_reason(shape):
     assert planes.why_not(CONV3, (1, *shape)) is None
 
 
+def test_a_network_is_lowered_once_for_images_of_a_size():
+    program = planes.lower(KIP, (5, 32, 32, 3))
+    assert planes.lower(KIP, (7, 32, 32, 3)) is program
+    assert planes.lower(tg.serial(*KIP.layers), (1, 32, 32, 3)) is program
+    assert planes.lower(KIP, (5, 16, 16, 3)) != program
+    assert planes.lower(CONV3, (5, 32, 32, 3)) != program
+
+
+class Changing(layers.Dense):
+    """A layer that may change, and so has no hash."""
+
+    __hash__ = None
+
+
+def test_a_network_that_has_no_hash_is_lowered_at_every_call():
+    last = Changing(1, W_std=2.0)
+    kernel = tg.ExactKernel(tg.serial(layers.Dense(4), tg.Relu(), last), "planes")
+    x = images(4, (5,), seed=0)
+    before = kernel(x, get="nngp")
+    object.__setattr__(last, "W_std", 3.0)
+    np.testing.assert_allclose(kernel(x, get="nngp"), before * (9 / 4), rtol=1e-14)
+
+
 def test_bad_images_are_refused_before_work_starts():
     program = planes.lower(CONV3, (1, 6, 6, 3))
     x = images(2, (6, 6, 3), 0)

@@ -1,6 +1,6 @@
 """Lowering: from a network of layer descriptions to a plane program."""
 
-from functools import singledispatch
+from functools import lru_cache, singledispatch
 from math import prod
 from numbers import Real
 from typing import Any
@@ -49,6 +49,9 @@ class NotPlanes(ValueError):
 def lower(net: Any, input_shape: tuple[int, ...]) -> Program:
     """The plane program of ``net`` on inputs ``[n, *S, channels]``.
 
+    Programs are kept, as lowering is a good part of a call on few inputs, and networks
+    do not change. One that has no hash is lowered at every call.
+
     Args:
         net: a network of layer descriptions.
         input_shape: shape of the inputs; the first entry is not used.
@@ -71,10 +74,19 @@ def lower(net: Any, input_shape: tuple[int, ...]) -> Program:
     if isinstance(_first(net), Flatten):
         # One pixel with all entries as channels: the dense engine is far faster.
         spatial, channels = (), channels * prod(spatial)
-    builder = _Builder(Signature(spatial, channels))
-    trace(net, builder.signal)
+    try:
+        hash(net)
+    except TypeError:
+        return _lowered.__wrapped__(net, Signature(spatial, channels))
+    return _lowered(net, Signature(spatial, channels))
+
+
+@lru_cache(maxsize=128)
+def _lowered(net: Any, signal: Signature) -> Program:
+    builder = _Builder(signal)
+    trace(net, signal)
     emit(net, builder)
-    return builder.finish(channels)
+    return builder.finish(signal.channels)
 
 
 def _first(net: Any) -> Any:
