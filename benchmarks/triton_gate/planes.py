@@ -7,7 +7,7 @@ import tangency as tg
 from tangency.kernels.planes import lower
 from tangency.kernels.planes.triton.stage_module import kernels
 from tangency.kernels.planes.triton.stage_source import StageKernel
-from tangency.kernels.planes.triton.torch_planes import Planes, options
+from tangency.kernels.planes.triton.torch_planes import OPTIONS, Planes
 
 from .registry import Configuration, configurations
 
@@ -52,7 +52,7 @@ def planes() -> Iterator[Configuration]:
                         function,
                         _signature(function, spec),
                         {},
-                        options(spec, kernel),
+                        OPTIONS,
                         quick=name == "myrtle5" and s == 1 and not double,
                     )
 

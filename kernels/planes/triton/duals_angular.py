@@ -7,7 +7,7 @@ of f, k(s^2 p, q, s c) = s^n k(p, q, c), which gives the derivatives in p and q.
 import triton
 import triton.language as tl
 
-from .elementary import PI, angle_ratio, arcsin, exp, inverse
+from .elementary import PI, angle_ratio, arcsin, exp, inverse, inverse_std
 
 
 @triton.jit
@@ -20,6 +20,15 @@ def determinant(p, q, c):
     square = c * c
     lost = tl.fma(c, c, -square)
     return tl.maximum(tl.fma(p, q, -square) - lost, 0.0)
+
+
+@triton.jit
+def _inverse_product(M, N):
+    """1 / sqrt(p q), 0 for a zero row."""
+    if M[0].dtype == tl.float32:
+        return inverse_std(M[0] * N[0])
+    else:
+        return M[1] * N[1]
 
 
 @triton.jit
@@ -58,9 +67,10 @@ def _homogeneous(n: tl.constexpr, c, k, slope, k_c, slope_c, i, j):
 
 @triton.jit
 def rectifier(c, det, M, N, PAR: tl.constexpr, o: tl.constexpr):
-    theta, sine = _angle(c, det, M[1] * N[1])
+    theta, sine = _angle(c, det, _inverse_product(M, N))
     slope = PAR[o][1] - PAR[o][0] * theta
-    return PAR[o][0] * sine + slope * c, slope
+    # Fused, so that equal numbers have equal bits in every kernel.
+    return tl.fma(slope, c, sine * PAR[o][0]), slope
 
 
 @triton.jit
@@ -76,7 +86,7 @@ def rectifier_partials(c, det, M, N, PAR: tl.constexpr, o: tl.constexpr):
 
 @triton.jit
 def sign(c, det, M, N):
-    ij = M[1] * N[1]
+    ij = _inverse_product(M, N)
     k = arcsin(c * ij, tl.sqrt(det) * ij) * (2.0 / PI)
     return k, tl.zeros_like(k)
 
@@ -122,7 +132,7 @@ def _arccosine(rho, theta, sine, PAR: tl.constexpr, o: tl.constexpr, m: tl.const
 @triton.jit
 def power(c, det, M, N, PAR: tl.constexpr, o: tl.constexpr):
     n: tl.constexpr = PAR[o][0]
-    ij = M[1] * N[1]
+    ij = _inverse_product(M, N)
     theta, sine = _angle(c, det, ij)
     k = M[2] * N[2] * _arccosine(c * ij, theta, sine * ij, PAR, o, 0)
     slope = M[3] * N[3] * _arccosine(c * ij, theta, sine * ij, PAR, o, 1)
@@ -133,7 +143,7 @@ def power(c, det, M, N, PAR: tl.constexpr, o: tl.constexpr):
 def power_partials(c, det, M, N, PAR: tl.constexpr, o: tl.constexpr):
     n: tl.constexpr = PAR[o][0]
     k, slope = power(c, det, M, N, PAR, o)
-    ij = M[1] * N[1]
+    ij = _inverse_product(M, N)
     theta, sine = _angle(c, det, ij)
     scale = M[3] * N[3] * ij * ((n * (n - 1)) * (n * (n - 1)))
     slope_c = scale * _arccosine(c * ij, theta, sine * ij, PAR, o, 2)

@@ -1,279 +1,145 @@
-"""Writes the entry of a stage and its exit: images, sums and pools."""
+"""Writes the entry of a stage and the exit of the last one: images, planes, sums."""
 
-from .stage_lines import Lines, Value
+from .stage_lines import Value
+from .stage_pools import Pools
 
-# Windows of up to so many pixels are written out.
+# Channels of up to so many are written out.
 UNROLLED = 4
 
 
-class Ends(Lines):
-    """Where planes come from and where they go, in either direction."""
+class Ends(Pools):
+    """Where rows come from, and where they go."""
 
     def entry(self) -> list[Value]:
-        """The values at the entry of the stage."""
-        mask = "" if self.recording else ", mask=wanted, other=0.0"
-        if self.recording and not self.tile.exact:
-            mask = ", mask=live, other=0.0"
+        """The values of a row at the entry of the stage."""
         if self.spec.before is None:
-            return [(self._inner_products(mask), None)]
+            return [Value(self._inner_products(), None, 0)]
         scale, values = self._entry_scale(), []
         parts = 1 if self.recording else self.spec.parts
         for v, has_t in enumerate(self.spec.flags):
             names: list[str | None] = [None, None]
             for part in range(1 + (has_t and parts == 2)):
-                where = f"source1 + {self._entry_place(v, part, parts)}"
-                names[part] = self.let(f"tl.load({where}{mask}){scale}", "kt"[part])
-            values.append((names[0], names[1]))
+                place = self._entry_place("entry", v, part, parts, 0)
+                names[part] = self.let(f"tl.load({place}){scale}", "kt"[part])
+            values.append(Value(names[0], names[1], 0))
         return values
 
-    def _entry_place(self, value: int, part: int, parts: int) -> str:
-        """Place of a tile among the planes at the entry."""
-        pixels = self.stage.shape[0] * self.stage.shape[1]
-        index, plane, count = "pair", "a * n_cols + b", "n_rows * n_cols"
-        if self.recording:
-            index, plane, count = "n", "0", "1"
-        start = f"({index} * {len(self.spec.flags) * parts} + {value * parts + part})"
-        return f"({start} * ({count}) + {plane}) * {pixels} + at1"
+    def _entry_place(self, base: str, v: int, part: int, parts: int, lag: int) -> str:
+        """Place of a row of the planes at the entry."""
+        high, wide = self.stage.shape
+        number = v * parts + part
+        plane = number if self.recording else f"({number} * n_rows + a) * n_cols + b"
+        row = f"{self.row('r', lag)} * {wide}"
+        return f"{base} + ({plane}) * {high * wide} + {row}"
 
-    def _inner_products(self, mask: str) -> str:
-        channels = self.spec.channels
-        pixels = self.stage.shape[0] * self.stage.shape[1]
-        self.put(f"image1 = source1 + n * {channels * pixels} + at1")
-        second = "source1 + n" if self.recording else "source2 + m"
-        self.put(f"image2 = {second} * {channels * pixels} + at2")
-        size = f"[{self.tile.size[0]}, {self.tile.size[1]}]"
-        k = self.let(f"tl.zeros({size}, {self.spec.type})", "k")
-        self.loop("channel", channels, channels <= UNROLLED)
-        self.put(f"x1 = tl.load(image1 + channel * {pixels}{mask})")
-        self.put(f"x2 = tl.load(image2 + channel * {pixels}{mask})")
+    def _inner_products(self) -> str:
+        channels, wide = self.spec.channels, self.stage.shape[1]
+        pixels = self.stage.shape[0] * wide
+        k = self.let(self.zeros(), "k")
+        self._channels()
+        self.put(f"x1 = tl.load(image1 + channel * {pixels} + r0 * {wide})")
+        self.put(f"x2 = tl.load(image2 + channel * {pixels} + s0 * {wide})")
         self.put(f"{k} += x1 * x2")
         self.depth -= 1
         return self.let(f"{k} * {1.0 / channels!r}", "k")
 
-    def _entry_scale(self) -> str:
+    def _channels(self) -> None:
+        channels = self.spec.channels
+        function = "tl.static_range" if channels <= UNROLLED else "range"
+        self.put(f"for channel in {function}({channels}):")
+        self.depth += 1
+
+    def _entry_scale(self, lag: int = 0) -> str:
         """The factor of pooled planes, written after what it multiplies."""
         pool, exits = self.spec.before, self.spec.before_exit
         if not pool.edges:
             return "" if pool.scale == 1 else f" * {pool.scale**2!r}"
-        for axis, pixel in enumerate("ij"):
+        r, s, counts = self.row("r", lag), self.row("s", lag), []
+        for axis, pixels in enumerate(((r, s), ("j", "j2"))):
             window = f"{pool.window[axis]}, {pool.strides[axis]}, {pool.before[axis]}"
-            given = f"{window}, {exits[axis]}"
-            both = (f"pixels_under({p}, {given})" for p in (pixel, f"{pixel}2"))
-            self.put(f"{pixel}_count = {' * '.join(both)}")
-        inside = "(i_count[:, None] * j_count[None, :])"
+            both = (f"pixels_under({p}, {window}, {exits[axis]})" for p in pixels)
+            counts.append(self.let(" * ".join(both), "count"))
+        inside = f"({counts[0]} * {counts[1]})"
         return f" * {pool.scale**2!r} / {inside}.to({self.spec.type})"
 
     # The last stage adds up.
 
     def begin_sums(self) -> None:
-        """Sums of float64: of a row in float32, then of all rows."""
-        tile = self.tile
-        size = [tile.pairs] if tile.split else list(tile.size)
-        zero = f"tl.zeros({size}, tl.float64)"
+        """Sums of all planes in float64, those of a plane in float32."""
         for part in "kt"[: self.spec.parts]:
-            # A scalar float64 is what the sum of a tile is.
-            whole = f"tl.sum(tl.sum({zero}, 1), 0)" if tile.single else zero
-            self.put(f"total_{part} = {whole}")
+            self.put(f"total_{part} = {self.zeros('tl.float64')}")
 
-    def begin_row(self) -> None:
-        size = f"[{self.tile.size[0]}, {self.tile.size[1]}]"
+    def begin_plane(self) -> None:
         for part in "kt"[: self.spec.parts]:
-            self.put(f"sum_{part} = tl.zeros({size}, {self.spec.type})")
+            self.put(f"sum_{part} = {self.zeros()}")
 
     def sum_up(self, values: list[Value]) -> None:
-        counted = self._counted()
-        for part, name in zip("kt", values[-1], strict=True):
+        value = values[-1]
+        counted = [self.row("in", value.lag), *self._counted(value.lag)]
+        for part, name in zip("kt", (value.k, value.t), strict=True):
             if name:
-                self.put(f"sum_{part} += tl.where({counted}, {name}, 0.0)")
+                self.put(f"sum_{part} += {self.masked(name, counted)}")
 
-    def _counted(self) -> str:
+    def _counted(self, lag: int) -> list[str]:
         """The entries that the readout adds up."""
-        inside = self.inside(self.regions[-1])
-        return f"wanted & {inside}" if inside else "wanted"
+        return ["wanted", *self.inside(self.regions[-1], lag)]
 
-    def end_row(self) -> None:
-        tile = self.tile
-        pixels = tile.shape[0] * tile.shape[1]
+    def end_plane(self) -> None:
         for part in "kt"[: self.spec.parts]:
-            whole = f"sum_{part}.to(tl.float64)"
-            if tile.single:
-                whole = f"tl.sum(tl.sum({whole}, 1), 0)"
-            elif tile.split:
-                whole = f"tl.sum(tl.reshape({whole}, [{tile.pairs}, {pixels}]), 1)"
-            self.put(f"total_{part} += {whole}")
+            self.put(f"total_{part} += sum_{part}.to(tl.float64)")
 
     def store_sums(self) -> None:
-        tile, parts = self.tile, self.spec.parts
-        if tile.split:
-            self.put(f"pair = tl.program_id(0).to(tl.int64) * {tile.pairs}")
-            self.put(f"pair = pair + tl.arange(0, {tile.pairs})")
+        lanes, parts = self.lanes, self.spec.parts
+        groups = f"tl.arange(0, {lanes.lines})[:, None] * {lanes.groups}"
+        groups += f" + tl.arange(0, {lanes.groups})[None, :]"
+        self.put(f"group = tl.program_id(0).to(tl.int64) * {lanes.pairs} + {groups}")
+        given = f"{lanes.lines}, {lanes.groups}, {lanes.group}"
         for p, part in enumerate("kt"[:parts]):
-            place = f"target + (pair * n_blocks + block) * {parts} + {p}"
-            if tile.single:
-                self.put(f"tl.store({place}, total_{part})")
-            elif tile.split:
-                self.put(f"tl.store({place}, total_{part}, mask=pair < pairs)")
-            else:
-                self._store_one_by_one(f"total_{part}", p)
+            place = f"target + (group * n_blocks + block) * {parts} + {p}"
+            total = f"sum_of_groups(total_{part}, {given})"
+            self.put(f"tl.store({place}, {total}, mask=group < pairs)")
 
-    def _store_one_by_one(self, totals: str, p: int) -> None:
-        """Add up the entries of every pair of a tile that cannot be split evenly."""
-        pairs, parts = self.tile.pairs, self.spec.parts
-        self.loop("g", pairs, False)
-        self.put(f"here = tl.program_id(0).to(tl.int64) * {pairs} + g")
-        self.put(f"total = tl.sum(tl.sum(tl.where(pair == here, {totals}, 0.0), 1), 0)")
-        place = f"target + (here * n_blocks + block) * {parts} + {p}"
-        self.put(f"tl.store({place}, total, mask=here < pairs)")
-        self.depth -= 1
+    def seeds(self) -> None:
+        """Gradients of the sums over planes, one number per pair."""
+        for p, has_t in enumerate((True, self.exit_flags[-1])):
+            if has_t:
+                self.put(f"seed_{p} = tl.load(seed + pair * {self.spec.parts} + {p})")
 
-    def seed(self, values: list[Value]) -> list[Value]:
-        """Gradients at the exit, the same at every entry of a pair."""
-        mask = "" if self.tile.single else ", mask=live, other=0.0"
-        counted, bars = self._counted(), []
-        for p, name in enumerate(values[-1]):
-            given = f"tl.load(seed + pair * {self.spec.parts} + {p}{mask})"
-            bars.append(name and self.let(f"tl.where({counted}, {given}, 0.0)", "g"))
-        return [(bars[0], bars[1])]
+    def seed(self) -> list[Value]:
+        """Gradients of a row at the exit, the same at every entry of a pair."""
+        counted, bars = [self.seeded, *self._counted(0)], []
+        for p, has_t in enumerate((True, self.exit_flags[-1])):
+            bars.append(self.masked(f"seed_{p}", counted, "g") if has_t else None)
+        return [Value(bars[0], bars[1], 0)]
 
-    # Other stages pool.
+    # The way back ends at the entry.
 
-    def pooled_pixels(self) -> None:
-        """Which pooled pixel and which pair every entry of a pooled tile is, and the
-        pooled rows that this block owns."""
-        (high, wide), tile = self.stage.pool.shape, self.spec.pooled
-        self.put("low = tl.load(blocks + 4 * block + 2)")
-        self.put("high = tl.load(blocks + 4 * block + 3)")
-        self.put(f"I, J = tl.arange(0, {tile.size[0]}), tl.arange(0, {tile.size[1]})")
-        self.put(f"I_group, J_live = I // {high}, J < {wide}")
-        self.put(f"live_pooled = (I_group < {tile.pairs})[:, None] & J_live[None, :]")
-        self.put("pair_pooled = pair")
-        if not tile.single:
-            self.put(f"pair_pooled = tl.program_id(0).to(tl.int64) * {tile.pairs}")
-            self.put("pair_pooled = pair_pooled + I_group[:, None]")
-            self.put("live_pooled = live_pooled & (pair_pooled < pairs)")
-        self.put(f"I = I % {high}")
-
-    def pool(self, values: list[Value]) -> None:
-        """Add the windows of a tile to all pooled tiles that it feeds."""
-        parts = [
-            (v, p, name)
-            for v, value in enumerate(values)
-            for p, name in enumerate(value)
-            if name
-        ]
-        first = self.spec.buffers - len(values) * self.spec.parts
-        places = [self.buffer(first + v * self.spec.parts + p) for v, p, _ in parts]
-        for place, (_, _, name) in zip(places, parts, strict=True):
-            self.put(f"tl.store({place} + spot, {name})")
-        self.put("tl.debug_barrier()")
-        self._feeds(0)
-        self.put("if (row >= low) & (row < high):")
-        self.depth += 1
-        self._feeds(1)
-        sums = self._windows(places)
-        at = f"(I * {self.stage.pool.shape[1]})[:, None] + J[None, :]"
-        for (v, p, _), total in zip(parts, sums, strict=True):
-            place = self.let(
-                f"target + {self._pooled_place('pair_pooled', v, p)} + {at}"
-            )
-            old = f"tl.load({place}, mask=live_pooled, other=0.0)"
-            self.put(f"tl.store({place}, {old} + {total}, mask=live_pooled)")
-        self.depth -= 3
-
-    def _feeds(self, axis: int) -> None:
-        """Begin the loop over the pooled rows or columns that the tile adds to."""
-        name, low, big = ("row", "u", "D") if axis == 0 else ("col", "w", "E")
-        self.put(f"for {low} in range({low}0, {low}1):")
-        self.depth += 1
-        self.put(f"{name} = tl.load({name}_feeds + 2 * {low})")
-        self.put(f"{big} = tl.load({name}_feeds + 2 * {low} + 1)")
-
-    def _axis(self, axis: int) -> str:
-        """The arguments of ``window_pixel`` and ``covering`` that are constants."""
-        pool, exits = self.stage.pool, self.stage.shapes[-1]
-        sizes = f"{pool.shape[axis]}, {self.stage.shape[axis]}"
-        first = self.regions[-1][axis][0]
-        window = f"{pool.window[axis]}, {pool.strides[axis]}, {pool.before[axis]}"
-        return f"{sizes}, {first}, {exits[axis]}, {window}, {pool.circular}"
-
-    def _windows(self, places: list[str]) -> list[str]:
-        """The sums over the windows of a pooled tile, of every buffer."""
-        pool, high = self.stage.pool, self.stage.shape[0]
-        size = f"[{self.spec.pooled.size[0]}, {self.spec.pooled.size[1]}]"
-        sums = [self.let(f"tl.zeros({size}, {self.spec.type})", "y") for _ in places]
-        unrolled = pool.window[0] * pool.window[1] <= UNROLLED
-        self.loop("o", pool.window[0], unrolled)
-        self.put(f"q, q_inside = window_pixel(I, o, D, d, {self._axis(0)})")
-        self.put(f"line = (I_group * {high} + q) * {self.tile.size[1]}")
-        self.loop("l", pool.window[1], unrolled)
-        self.put(f"s, s_inside = window_pixel(J, l, E, e, {self._axis(1)})")
-        self.put("there = line[:, None] + s[None, :]")
-        self.put("counts = q_inside[:, None] & s_inside[None, :] & live_pooled")
-        for total, place in zip(sums, places, strict=True):
-            self.put(f"{total} += tl.load({place} + there, mask=counts, other=0.0)")
-        self.depth -= 2
-        return sums
-
-    def _pooled_place(self, pair: str, value: int, part: int) -> str:
-        """Place of a pooled tile."""
-        high, wide = self.stage.pool.shape
-        parts, count = self.spec.parts, self.stage.depths[-1] + 1
-        start = f"({pair} * {count * parts} + {value * parts + part})"
-        plane = "row * next_cols + col"
-        return f"({start} * (next_rows * next_cols) + {plane}) * {high * wide}"
-
-    def unpool(self, values: list[Value]) -> list[Value]:
-        """Gradients at the exit, from those of the pooled tiles that a tile feeds."""
-        pool = self.stage.pool
-        size = f"[{self.tile.size[0]}, {self.tile.size[1]}]"
-        bars = [
-            [x and self.let(f"tl.zeros({size}, {self.spec.type})", "g") for x in value]
-            for value in values
-        ]
-        counts = [
-            m if pool.circular else -(-w // s)
-            for m, w, s in zip(pool.shape, pool.window, pool.strides, strict=True)
-        ]
-        unrolled = counts[0] * counts[1] <= UNROLLED
-        self._feeds(0)
-        self._feeds(1)
-        self.loop("o", counts[0], unrolled)
-        self.put(f"P, P_inside = covering(i, o, D, d, {self._axis(0)})")
-        self.loop("l", counts[1], unrolled)
-        self.put(f"Q, Q_inside = covering(j, l, E, e, {self._axis(1)})")
-        live = "" if self.tile.exact else " & live"
-        self.put(f"counts = P_inside[:, None] & Q_inside[None, :]{live}")
-        self.put(f"over = (P * {pool.shape[1]})[:, None] + Q[None, :]")
-        for v, value in enumerate(bars):
-            for p, name in enumerate(value):
-                if name:
-                    place = f"seed + {self._pooled_place('pair', v, p)} + over"
-                    self.put(f"{name} += tl.load({place}, mask=counts, other=0.0)")
-        self.depth -= 4
-        return [(k, t) for k, t in bars]
-
-    def entry_bar(self, bars: list[Value]) -> None:
-        """Hand the gradient at the entry of a tile to images or to pooled planes."""
+    def entry_bar(self, bars: list[Value]) -> int:
+        """Hand the gradient of a row to images or to pooled planes; its lag."""
         if self.spec.before is None:
-            self._image_bar(bars[0][0])
-            return
-        scale, parts = self._entry_scale(), self.spec.parts
-        for v, value in enumerate(bars):
-            for p, name in enumerate(value):
+            return self._image_bar(bars[0])
+        parts = self.spec.parts
+        for v, bar in enumerate(bars):
+            scale = self._entry_scale(bar.lag)
+            live = f"mask=stored & {self.row('in', bar.lag)}"
+            for part, name in enumerate((bar.k, bar.t)):
                 if name:
                     kept = self.let(f"tl.where(wanted, {name}, 0.0){scale}", "g")
-                    place = f"bar1 + {self._entry_place(v, p, parts)}"
-                    self.put(f"tl.store({place}, {kept}{self.stored})")
+                    place = self._entry_place("entry_bar", v, part, parts, bar.lag)
+                    self.put(f"tl.store({place}, {kept}, {live})")
+        return max(bar.lag for bar in bars)
 
-    def _image_bar(self, bar: str) -> None:
-        channels = self.spec.channels
-        pixels = self.stage.shape[0] * self.stage.shape[1]
-        bar = self.let(f"tl.where(wanted, {bar}, 0.0) * {1.0 / channels!r}", "g")
-        self.put(f"slot = (pair * n_blocks + block) * {channels * pixels}")
-        self.loop("channel", channels, channels <= UNROLLED)
+    def _image_bar(self, bar: Value) -> int:
+        channels, wide = self.spec.channels, self.stage.shape[1]
+        pixels = self.stage.shape[0] * wide
+        name = f"tl.where(wanted, {bar.k}, 0.0) * {1.0 / channels!r}"
+        name, rows = self.let(name, "g"), {}
+        for side, row in ((1, "r"), (2, "s")):
+            rows[side] = f"channel * {pixels} + {self.row(row, bar.lag)} * {wide}"
+        live = self.let(f"stored & {self.row('in', bar.lag)}", "live")
+        self._channels()
         for side, other in ((1, 2), (2, 1)):
-            image = f"image{other} + channel * {pixels}"
-            x = self.let(f"tl.load({image}, mask=wanted, other=0.0)", "x")
-            where = f"bar{side} + slot + channel * {pixels} + at{side}"
-            self.accumulate(where, f"{bar} * {x}")
+            x = self.let(f"tl.load(image{other} + {rows[other]})", "x")
+            self.accumulate(f"image_bar{side} + {rows[side]}", f"{name} * {x}", live)
         self.depth -= 1
+        return bar.lag

@@ -1,30 +1,45 @@
-"""Lines of source code, and the names that all parts of a kernel share."""
+"""Lines of source code, and the loop over rows that all parts of a kernel share."""
+
+from dataclasses import dataclass
 
 from ..program import Pair
 from .stage_source import StageKernel
 
-# Names of the variables k and t; t None where it is zero.
-Value = tuple[str, str | None]
+
+@dataclass(frozen=True)
+class Value:
+    """Variables of k and of t, t None where it is zero, ``lag`` rows behind entry."""
+
+    k: str
+    t: str | None
+    lag: int
+
+    def map(self, function, lag: int | None = None) -> "Value":
+        """Apply a function to the variables."""
+        t = None if self.t is None else function(self.t)
+        return Value(function(self.k), t, self.lag if lag is None else lag)
 
 
 class Lines:
     """The code so far.
 
-    ``i, j``: pixels of the rows and columns of the tile, ``i2, j2`` their partners;
-    ``at1, at2``: places of the pixels in images; ``n, m``: numbers of the images;
-    ``spot``: places of the entries in a buffer, ``work``: where the buffers are.
+    ``j``: column of a lane; ``j2``: its partner; ``n, m``: numbers of the images of its
+    pair. In a loop over rows, ``r0, s0``: the row and its partner; ``link0``: 1 if the
+    row before belongs to the same plane, else 0; ``in0``: whether the row is one of
+    those asked for. ``r1, s1, ...``: the same one row before, and so on.
     """
 
     def __init__(self, spec: StageKernel, kernel: str) -> None:
         self.spec, self.kernel = spec, kernel
-        self.stage, self.tile = spec.stage, spec.tile
+        self.stage, self.lanes = spec.stage, spec.lanes
         self.recording = kernel == "record"
         self.lines: list[str] = []
         self.depth = 1
-        self.names = self.passes = 0
+        self.names = 0
         self.regions: list[tuple[Pair, Pair]] = []
-        self.loaded = "" if self.tile.exact else ", mask=live, other=0.0"
-        self.stored = "" if self.tile.exact else ", mask=live"
+        self.carried: list[tuple[str, str]] = []
+        self.shifts: list[str] = []
+        self.lags: dict[str, int] = {}
 
     def put(self, line: str) -> None:
         """Append a line."""
@@ -39,45 +54,102 @@ class Lines:
     def new(self, name: str) -> str:
         """A name that is not taken."""
         self.names += 1
-        return f"{name}{self.names}"
+        return f"{name}_{self.names}"
 
-    def alive(self, row: str, col: str) -> list[str]:
-        """Conditions that rows and columns are not left over."""
+    def zeros(self, type_: str = "") -> str:
+        return f"tl.zeros({self.lanes.size}, {type_ or self.spec.type})"
+
+    # Loops over rows.
+
+    def row(self, kind: str, lag: int) -> str:
+        """The variable r, s, link or in of the row ``lag`` rows behind entry."""
+        self.lags[kind] = max(self.lags.get(kind, 0), lag)
+        return f"{kind}{lag}"
+
+    def before(self, name: str, rows: int) -> str:
+        """The variable as it was some rows before."""
+        for _ in range(rows):
+            kept = self.new("kept")
+            self.carried.append((kept, self.zeros()))
+            # Last first, so that no row is lost.
+            self.shifts.insert(0, f"{kept} = {name}")
+            name = kept
+        return name
+
+    def link(self, expression: str, lag: int) -> str:
+        """A row, or zero if the one before the row at ``lag`` is of another plane."""
+        if self.stage.torus:
+            return expression
+        return f"({expression}) * {self.row('link', lag)}"
+
+    def rows(self, body, lead: int = 0) -> None:
+        """A loop over the rows of a plane.
+
+        Args:
+            body: writes what happens to a row and returns how far behind it ends.
+            lead: rows of a torus that go before the first one.
+        """
+        self.carried, self.shifts, self.lags = [], [], {"r": 0, "s": 0, "in": 0}
+        outside, self.lines = self.lines, []
+        self.depth += 1
+        self._row(lead)
+        lag = body()
+        for line in self.shifts:
+            self.put(line)
+        self._move_on()
+        self.depth -= 1
+        inside, self.lines = self.lines, outside
+        for name, start in self.carried:
+            self.put(f"{name} = {start}")
+        start = f"-{lead}" if self.stage.torus else "low"
+        self.put(f"for i in range({start}, high + {lag}):")
+        self.lines += inside
+
+    def _row(self, lead: int) -> None:
+        """Where the next row is; past the last one it is the last one."""
+        size = self.stage.shape[0]
+        if self.stage.torus:
+            self.put(f"r0 = (i + {-(-lead // size) * size}) % {size}")
+            self.put("in0 = (i >= 0) & (i < high)")
+        else:
+            self.put("r0 = tl.minimum(i, high - 1)")
+            self.put("in0 = i < high")
+        self.put(f"s0 = partner(r0, d, {size})")
+        if not self.stage.torus:
+            joined = self.let("(i > low) & in0 & (s0 != 0)")
+            self.put(f"link0 = tl.where({joined}, 1.0, 0.0).to({self.spec.type})")
+
+    def _move_on(self) -> None:
+        """The row before takes the place of this one."""
+        starts = {"r": "low", "s": f"partner(low, d, {self.stage.shape[0]})"}
+        starts |= {"in": "low < low", "link": f"(low * 0.0).to({self.spec.type})"}
+        for kind, furthest in self.lags.items():
+            for lag in range(furthest, 0, -1):
+                self.put(f"{kind}{lag} = {kind}{lag - 1}")
+                self.carried.append((f"{kind}{lag}", starts[kind]))
+
+    # Conditions.
+
+    def inside(self, region: tuple[Pair, Pair], lag: int) -> list[str]:
+        """Conditions on the row and on columns that both pixels are in a region."""
         conditions = []
-        if not self.tile.full(0):
-            conditions.append(f"{row}_live[:, None]")
-        if not self.tile.full(1):
-            conditions.append(f"{col}_live[None, :]")
+        (top, bottom), (left, right) = region
+        if (top, bottom) != (0, self.stage.shape[0]):
+            for row in (self.row("r", lag), self.row("s", lag)):
+                conditions.append(f"({row} >= {top}) & ({row} < {bottom})")
+        if (left, right) != (0, self.stage.shape[1]):
+            for column in ("j", "j2"):
+                conditions.append(f"({column} >= {left}) & ({column} < {right})")
         return conditions
 
-    def buffer(self, number: int) -> str:
-        """Where a buffer begins."""
-        return f"work + {number * self.tile.entries}"
+    def masked(self, name: str, conditions: list[str], as_: str = "v") -> str:
+        """A tile that is zero where a condition does not hold."""
+        if not conditions:
+            return name
+        return self.let(f"tl.where({' & '.join(conditions)}, {name}, 0.0)", as_)
 
-    def neighbour(self, axis: int, o: int, wrap: bool) -> tuple[str, str]:
-        """Names of how far the neighbour at offset o is, and whether it is there."""
-        name = f"{'ij'[axis]}_{'m' if o < 0 else 'p'}{abs(o)}{'_wrap' if wrap else ''}"
-        return f"{name}_step", f"{name}_inside"
-
-    def inside(self, region: tuple[Pair, Pair]) -> str:
-        """The condition that both pixels are in a region; "" if that is all pixels."""
-        conditions = []
-        for axis, (low, high) in enumerate(region):
-            if (low, high) == (0, self.stage.shape[axis]):
-                continue
-            expand = "[:, None]" if axis == 0 else "[None, :]"
-            for pixel in ("ij"[axis], "ij"[axis] + "2"):
-                conditions.append(f"(({pixel} >= {low}) & ({pixel} < {high})){expand}")
-        return " & ".join(conditions)
-
-    def loop(self, name: str, count: int, unrolled: bool) -> None:
-        """Begin a loop over 0, ..., count - 1."""
-        function = "tl.static_range" if unrolled else "range"
-        self.put(f"for {name} in {function}({count}):")
-        self.depth += 1
-
-    def accumulate(self, where: str, value: str) -> None:
+    def accumulate(self, where: str, value: str, live: str) -> None:
         """Add to a place in memory that belongs to this program instance."""
         where = self.let(where, "place")
-        old = f"tl.load({where}{self.loaded})"
-        self.put(f"tl.store({where}, {old} + {value}{self.stored})")
+        old = f"tl.load({where})"
+        self.put(f"tl.store({where}, {old} + {value}, mask={live})")

@@ -1,14 +1,11 @@
-r"""What one tile of planes goes through, in Triton: neighbours and windows.
+r"""What the rows of a plane go through, in Triton: neighbours and windows.
 
-A tile is ``[R, C]``. Its rows are groups of N pixels of the height, its columns groups
-of the width, one group for every pair of images; rows and columns that are left over
-are zero. Planes are packed: the tile of displacement d, 0 <= d < N per axis, holds the
-covariance of pixel p of the first image and of p' = (p + d) mod N of the second, which
-is the plane d for p < N - d and the plane d - N beyond this seam.
+Planes are packed: the tile of displacement d, 0 <= d < N per axis, holds the covariance
+of pixel p of the first image and of p' = (p + d) mod N of the second, which is the
+plane d for p < N - d and the plane d - N beyond this seam.
 
-Boxes and pools read a tile at other places than it was computed at: it goes through a
-buffer, and these functions say which rows (or columns) are read, and which count.
-Sums are float additions in the order of the offsets, wherever a pixel is, so that equal
+These functions take rows, which are numbers, as well as columns, which are tiles. Sums
+are float additions in the order of the offsets, wherever a pixel is, so that equal
 patches of images have equal bits.
 """
 
@@ -22,32 +19,26 @@ __all__ = [
     "neighbour",
     "partner",
     "pixels_under",
+    "sum_of_groups",
     "window_pixel",
 ]
 
 
 @triton.jit
 def partner(p, d, N: tl.constexpr):
-    """The pixel p' of the second image, (p + d) mod N, of a pixel p or of none."""
+    """The pixel p' of the second image, (p + d) mod N, of a pixel p."""
     moved = p + d
     return tl.where(moved >= N, moved - N, moved)
 
 
 @triton.jit
-def neighbour(p, o: tl.constexpr, d, N: tl.constexpr, WRAP: tl.constexpr):
-    """How far the pixel p + o is in the tile, and whether p and p' can both move by o.
+def neighbour(p, o: tl.constexpr, d, N: tl.constexpr):
+    """Whether p and p' can both move by o without crossing the edge of an image.
 
-    They cannot cross the seam, which is the edge of the second image, unless the image
-    wraps around.
+    The edge of the second image is the seam.
     """
     q = p + o
-    if WRAP:
-        step = tl.where(q < 0, o + N, tl.where(q >= N, o - N, o))
-        inside = (q >= -N) & (q < 2 * N)
-    else:
-        step = q - p
-        inside = (q >= 0) & (q < N) & ((p + d < N) == (q + d < N))
-    return step, inside
+    return (q >= 0) & (q < N) & ((p + d < N) == (q + d < N))
 
 
 @triton.jit
@@ -91,7 +82,7 @@ def window_pixel(
     e = P * STRIDE - BEFORE + o
     if CIRCULAR:
         e = (e % EXIT + EXIT) % EXIT
-    inside = (e >= 0) & (e < EXIT)
+    inside = (e >= 0) & (e < EXIT) & (P < M)
     e = tl.where(inside, e, 0)
     other = partner(e + FIRST, d, N) - FIRST
     moved = partner(P, D, M)
@@ -153,3 +144,9 @@ def needed(d, flags, p, N: tl.constexpr):
 def inverse_root(x):
     """1 / sqrt(x), and 0 unless x > 0."""
     return tl.where(x > 0, 1.0 / tl.sqrt(tl.where(x > 0, x, 1.0)), 0.0)
+
+
+@triton.jit
+def sum_of_groups(x, LINES: tl.constexpr, GROUPS: tl.constexpr, GROUP: tl.constexpr):
+    """The sum over the lanes of every group, ``[LINES, GROUPS]``."""
+    return tl.sum(tl.reshape(x, [LINES, GROUPS, GROUP]), 2)

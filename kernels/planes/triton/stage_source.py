@@ -1,16 +1,22 @@
 """The kernels of one stage: what their source code depends on, and the code.
 
-A stage is known when its kernels are compiled: its operations become straight-line
-code on one tile of k and one of t, the values on its stack become variables. What
-depends on the pairs and on the planes that are wanted (displacements, the planes that a
-plane is pooled into) comes in tables, so that a stage of one program serves every
-readout and every cone of need.
+A plane goes through a stage row by row. A warp has a row of pixels in its lanes and
+takes it through the operations; a convolution hands on the row before, as soon as it
+has seen the next, so that every operation lags some rows behind the one before it. A
+plane is never written down: of a convolution of three rows, two are kept in registers,
+neighbours within a row come from other lanes, and warps never wait for one another.
+
+A stage is known when its kernels are compiled: its operations become straight-line code
+in a loop over rows, the values on its stack become variables. What depends on the pairs
+and on the planes that are wanted (displacements, the planes that a plane is pooled
+into) comes in tables.
 
 Kernels of a stage, one program instance for a group of pairs and a block of rows of
 displacements:
 
 * ``forward``: planes through the stage; the last stage adds them up, others pool them.
-* ``backward``: the same, then the gradient back, into images or the planes at entry.
+* ``backward``: the same, keeping what derivatives need, then the gradient back, into
+  images or the planes at entry.
 * ``record``: the variances of one image, that is d = 0 of the pair (x, x).
 """
 
@@ -27,22 +33,17 @@ from ..program import (
     track,
 )
 from .encoding import parameters
-from .stage_tile import Tile, tile_of
+from .stage_lanes import Lanes, lanes_of
 
 _PLANES = (
-    "source1 source2 maps1 maps2 map_size first second pairs scratch rows cols n_rows "
+    "source1 source2 maps1 maps2 map_size first second pairs rows cols n_rows "
     "n_cols order blocks n_blocks row_feeds col_feeds next_rows next_cols"
 )
 ARGUMENTS = {
     "forward": f"{_PLANES} target",
-    "backward": f"{_PLANES} seed bar1 bar2 map_bar1 map_bar2",
-    "record": "source1 maps1 map_size pairs scratch",
+    "backward": f"{_PLANES} scratch seed bar1 bar2 map_bar1 map_bar2",
+    "record": "source1 maps1 map_size pairs",
 }
-# Tiles that operations read from elsewhere: k and t, written in turns to two places.
-BUFFERS = 4
-# Tiles that are kept in registers on the way forward; one of float64 counts twice. With
-# more the compiler would choose which ones spill.
-KEPT = 8
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,7 @@ class StageKernel:
         channels: of the input images, for the first stage.
         maps: place of its variances among those of an image.
         double: float64 instead of float32.
+        feeds: per axis, the pooled planes that one plane adds to at most.
     """
 
     stage: Stage
@@ -68,15 +70,11 @@ class StageKernel:
     channels: int
     maps: int
     double: bool
+    feeds: Pair = (0, 0)
 
     @property
-    def tile(self) -> Tile:
-        return tile_of(self.stage.shape)
-
-    @property
-    def pooled(self) -> Tile:
-        """The tile of a pooled plane of the same pairs."""
-        return tile_of(self.stage.pool.shape, self.tile.pairs)
+    def lanes(self) -> Lanes:
+        return lanes_of(self.stage.shape)
 
     @property
     def parts(self) -> int:
@@ -96,16 +94,11 @@ class StageKernel:
         return tuple(flags)
 
     @property
-    def buffers(self) -> int:
-        """Tiles that a program instance keeps in memory."""
-        saved = sum(map(is_mapped, self.stage.ops)) if self.saves else 0
-        return BUFFERS + (self.stage.depths[-1] + 1 + saved) * self.parts
-
-    @property
-    def saves(self) -> bool:
-        """Whether what derivatives need of the way forward is kept in memory."""
-        kept = sum(map(is_mapped, self.stage.ops)) * self.parts
-        return kept * (2 if self.double else 1) > KEPT
+    def kept(self) -> int:
+        """Numbers that a program instance of ``backward`` keeps in memory: what every
+        operation that depends on variances was given."""
+        entries = self.stage.shape[0] * self.lanes.lines * self.lanes.width
+        return sum(map(is_mapped, self.stage.ops)) * self.parts * entries
 
     @property
     def parameters(self) -> tuple[tuple[float, ...], ...]:

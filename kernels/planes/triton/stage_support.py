@@ -1,22 +1,21 @@
 """Which programs the plane kernels cannot run, and why."""
 
 from ..encode_activation import NoDual, dual_of
-from ..program import Activate, Box, Pool, Program, Stage
+from ..program import Activate, Pool, Program, Stage
 from .encoding import parameters
-from .stage_tile import power
 
-# Entries of a tile at most: 32 warps with four to a thread.
-LARGEST = 4096
+# Pixels of a row at most; with more of them the compiler spills registers.
+WIDEST = 128
 
 
 def why_not(program: Program) -> str | None:
     """Why ``program`` has no plane kernels, in words; None where it has."""
     for stage in program.stages:
         high, wide = stage.shape
-        if power(high) * power(wide) > LARGEST:
+        if wide > WIDEST:
             return (
-                f"images of {high} x {wide} pixels are too large for the registers of "
-                "a program, which hold a plane of 64 x 64; use engine='planes' on the "
+                f"images of {high} x {wide} pixels are too wide: a warp has a row of "
+                f"{WIDEST} pixels in its registers at most; use engine='planes' on the "
                 "CPU or engine='exact'"
             )
         reason = _wraps_twice(stage)
@@ -33,15 +32,11 @@ def why_not(program: Program) -> str | None:
 
 
 def _wraps_twice(stage: Stage) -> str | None:
-    """Whether a circular window holds a pixel more than once."""
-    windows: list[tuple[int, int]] = []
-    for op in stage.ops:
-        if isinstance(op, Box) and op.padding == "CIRCULAR":
-            taps = zip(op.before, op.after, stage.shape, strict=True)
-            windows += [(before + after + 1, n) for before, after, n in taps]
-    if isinstance(stage.pool, Pool) and stage.pool.circular:
-        windows += zip(stage.pool.window, stage.shapes[-1], strict=True)
-    for taps, pixels in windows:
+    """Whether the window of a circular pool holds a pixel more than once."""
+    pool = stage.pool
+    if not isinstance(pool, Pool) or not pool.circular:
+        return None
+    for taps, pixels in zip(pool.window, stage.shapes[-1], strict=True):
         if taps > pixels:
             return (
                 f"a circular window of {taps} pixels on an axis of {pixels} holds a "

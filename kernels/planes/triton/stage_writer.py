@@ -1,9 +1,14 @@
-"""Writes a kernel of a stage: which pixels and pairs entries are, and the loops."""
+"""Writes a kernel of a stage: which pixels and pairs lanes are, and the loops."""
 
-from ..program import Box
+from ..program import Box, track
 from .stage_ends import Ends
-from .stage_operations import Operations
-from .stage_source import ARGUMENTS, StageKernel, regions
+from .stage_source import (
+    ARGUMENTS,
+    StageKernel,
+    is_mapped,
+    map_pixels,
+    regions,
+)
 
 
 def source(spec: StageKernel, kernel: str) -> str:
@@ -11,126 +16,184 @@ def source(spec: StageKernel, kernel: str) -> str:
     return _Writer(spec, kernel).text()
 
 
-class _Writer(Operations, Ends):
+class _Writer(Ends):
     """The frame of a kernel; operations, entry and exit are in the base classes."""
 
     def __init__(self, spec: StageKernel, kernel: str) -> None:
         super().__init__(spec, kernel)
         self.regions = regions(self.stage)
+        # Whether t can be other than zero at the current value before every operation.
+        self.given, flags = [], list(spec.flags)
+        for op in self.stage.ops:
+            self.given.append(flags[-1] and spec.want_t)
+            track(op, flags)
+        self.exit_flags = [flag and spec.want_t for flag in flags]
+        # Which rows have gradients at the exit: all that a torus goes through.
+        self.seeded = "(i == i)" if self.stage.torus else "(i < high)"
 
     def text(self) -> str:
         arguments = ", ".join(ARGUMENTS[self.kernel].split())
         self.lines = ["@triton.jit", f"def {self.kernel}({arguments}):"]
-        self._pairs()
+        self._lanes()
         if self.recording:
-            self._place(0, "0")
-            self._place(1, "0")
-            self._addresses("0")
-            self.forward_ops(self.entry())
+            self._one_image()
         else:
             self._planes()
         return "\n".join(self.lines) + "\n"
 
-    def _pairs(self) -> None:
-        """Which pixel and which pair every entry of the tile is."""
-        (high, wide), tile = self.stage.shape, self.tile
-        rows, cols = tile.size
-        self.put(f"r, c = tl.arange(0, {rows}), tl.arange(0, {cols})")
-        self.put(f"i, j = r % {high}, c % {wide}")
-        self.put(f"spot = (r * {cols})[:, None] + c[None, :]")
-        for axis, (index, pixel) in enumerate(("ri", "cj")):
-            if not tile.full(axis):
-                filled = tile.shape[axis] * (1 if axis else tile.pairs)
-                self.put(f"{pixel}_live = {index} < {filled}")
-        live, mask = self.alive("i", "j"), ""
-        if tile.single:
-            self.put("pair = tl.program_id(0)")
-        else:
-            self.put(f"pair = tl.program_id(0) * {tile.pairs} + (r // {high})[:, None]")
-            self.put("paired = pair < pairs")
-            live.insert(0, "paired")
-            mask = ", mask=paired, other=0"
-        if live:
-            self.put(f"live = {' & '.join(live)}")
+    def lead(self, adjoint: bool = False) -> int:
+        """Rows of a torus that boxes need before the first one."""
+        boxes = [op for op in self.stage.ops if isinstance(op, Box)]
+        spans = (op.after[0] if adjoint else op.before[0] for op in boxes)
+        return sum(spans) if self.stage.torus else 0
+
+    def _lanes(self) -> None:
+        """Which column and which pair every lane is.
+
+        Lanes that are left over do what another one does, and store nothing.
+        """
+        lanes, wide = self.lanes, self.stage.shape[1]
+        self.put(f"line = tl.arange(0, {lanes.lines})[:, None]")
+        # The compiler may not know that lanes are neighbours in memory: it would give
+        # a thread two of them, and no row would stay within a warp.
+        last = lanes.width - 1
+        self.put(f"lane = tl.minimum(tl.arange(0, {lanes.width})[None, :], {last})")
+        self.put("tall = line * 0")
+        self.put(f"column = lane % {lanes.group}")
+        self.put(f"j = tl.minimum(column, {wide - 1})")
+        group = f"line * {lanes.groups} + lane // {lanes.group}"
+        self.put(f"pair = tl.program_id(0) * {lanes.pairs} + {group}")
+        self.put(f"stored = (pair < pairs) & (column < {wide})")
+        if not self.recording and self.stage.pool:
+            pooled = f"(pair < pairs) & (column < {self.stage.pool.shape[1]})"
+            self.put(f"pooled = {pooled}")
+        self.put("pair = tl.minimum(pair, pairs - 1)")
         if self.recording:
             self.put("n = pair.to(tl.int64)")
+            self.put("m = n")
         else:
-            self.put(f"n = tl.load(first + pair{mask}).to(tl.int64)")
-            self.put(f"m = tl.load(second + pair{mask}).to(tl.int64)")
+            self.put("n = tl.load(first + pair).to(tl.int64)")
+            self.put("m = tl.load(second + pair).to(tl.int64)")
             self.put("pair = pair.to(tl.int64)")
-        program = (
-            "tl.program_id(0).to(tl.int64) * tl.num_programs(1) + tl.program_id(1)"
-        )
-        size = self.spec.buffers * tile.entries
-        self.put(f"work = scratch + ({program}) * {size}")
+        self.put("map1 = maps1 + n * map_size + j")
 
-    def _place(self, axis: int, d: str) -> None:
-        """What depends on the displacement along one axis."""
-        pixel, size = "ij"[axis], self.stage.shape[axis]
-        self.put(f"{pixel}2 = partner({pixel}, {d}, {size})")
-        if not self.recording:
-            self.put(f"{pixel}_needed = needed({d}, {d}_flags, {pixel}, {size})")
-        live = "" if self.tile.full(axis) else f" & {pixel}_live"
-        for o, wrap in self._offsets(axis):
-            step, inside = self.neighbour(axis, o, wrap)
-            self.put(f"{step}, {inside} = neighbour({pixel}, {o}, {d}, {size}, {wrap})")
-            if live:
-                self.put(f"{inside} = {inside}{live}")
+    def _one_image(self) -> None:
+        """The plane d = 0 of an image with itself."""
+        pixels = self.stage.shape[0] * self.stage.shape[1]
+        self.put("d = tl.program_id(1) * 0")
+        self.put("e, low = d, d")
+        self.put(f"high = low + {self.stage.shape[0]}")
+        self._columns_of_plane()
+        if self.spec.before is None:
+            self.put(f"image1 = source1 + n * {self.spec.channels * pixels} + j")
+            self.put("image2 = image1")
+        else:
+            self.put(f"entry = source1 + n * {len(self.spec.flags) * pixels} + j")
+        self.record()
 
-    def _offsets(self, axis: int) -> list[tuple[int, bool]]:
-        """The offsets that boxes read at along an axis, and whether they wrap."""
+    def _columns_of_plane(self) -> None:
+        """What depends on the displacement along a row."""
+        lanes, wide = self.lanes, self.stage.shape[1]
+        self.put(f"j2 = partner(j, e, {wide})")
+        for o in self._offsets():
+            near = f"(column + {o} + {wide * -(-abs(o) // wide)}) % {wide}"
+            if not self.stage.torus:
+                near = f"tl.minimum(tl.maximum(column + {o}, 0), {lanes.group - 1})"
+            name, inside = self._near(o)
+            self.put(f"{name} = lane - column + {near} + tall")
+            if not self.stage.torus:
+                there = f"neighbour(column, {o}, e, {wide})"
+                there = f"tl.where({there}, 1.0, 0.0).to({self.spec.type})"
+                self.put(f"{inside} = {there}")
+
+    def _offsets(self) -> list[int]:
+        """The offsets that boxes read at along a row."""
         found = set()
         for op in self.stage.ops:
             if isinstance(op, Box):
-                offsets = set(range(-op.before[axis], op.after[axis] + 1))
-                if self.kernel == "backward":
-                    offsets |= {-o for o in offsets}
-                found |= {(o, op.padding == "CIRCULAR") for o in offsets if o}
-        return sorted(found)
+                found |= set(range(-op.before[1], op.after[1] + 1))
+        if self.kernel == "backward":
+            found |= {-o for o in found}
+        return sorted(found - {0})
+
+    def _near(self, o: int) -> tuple[str, str]:
+        name = f"near_{'m' if o < 0 else 'p'}{abs(o)}"
+        return name, f"{name}_inside"
+
+    def neighbour_lane(self, o: int) -> tuple[str, str | None]:
+        """The lane of the pixel at an offset, and 1 where there is one, else 0."""
+        name, inside = self._near(o)
+        return name, None if self.stage.torus else inside
 
     def _planes(self) -> None:
-        """The loops over the tiles of a block of rows of displacements."""
-        last = self.stage.pool is None
-        self.put("block = tl.program_id(1)")
-        self.put("begin = tl.load(blocks + 4 * block)")
-        self.put("end = tl.load(blocks + 4 * block + 1)")
-        if self.kernel == "forward":
-            self.begin_sums() if last else self.pooled_pixels()
+        """The loops over the planes of a block of rows of displacements."""
+        last, back = self.stage.pool is None, self.kernel == "backward"
+        self._bases()
+        if last:
+            self.seeds() if back else self.begin_sums()
         self.put("for at in range(begin, end):")
         self.depth += 1
         self.put("a = tl.load(order + at)")
-        self._load_tile("d", "rows", "a", "u")
-        self._place(0, "d")
-        if last and self.kernel == "forward":
-            self.begin_row()
+        self._displacement("d", "rows", "a", "u")
+        size = self.stage.shape[0]
+        # Planes d and d - N are not always both needed.
+        self.put(f"low = tl.where(d_flags == 2, {size} - d, 0)")
+        self.put(f"high = tl.where(d_flags == 1, {size} - d, {size})")
+        if not last:
+            self.feeds(0, owned=not back)
         self.put("for b in range(0, n_cols):")
         self.depth += 1
-        self._load_tile("e", "cols", "b", "w")
-        self._place(1, "e")
-        live = "" if self.tile.exact else " & live"
-        self.put(f"wanted = i_needed[:, None] & j_needed[None, :]{live}")
-        # Zero, which the compiler does not know: what it takes for the same in every
-        # turn of the loop would fill the registers.
-        self.put("zero = e_flags // 4")
-        self._addresses("zero")
-        values, history = self.forward_ops(self.entry())
-        if self.kernel == "backward":
-            bars = self.seed(values) if last else self.unpool(values)
-            self.entry_bar(self.backward_ops(bars, history))
-        elif last:
-            self.sum_up(values)
-        else:
-            self.pool(values)
-        # The next tile goes through the same buffers, in other threads.
-        self.put("tl.debug_barrier()")
-        self.depth -= 1
-        if last and self.kernel == "forward":
-            self.end_row()
-        self.depth -= 1
-        if last and self.kernel == "forward":
+        self._displacement("e", "cols", "b", "w")
+        self._plane(last)
+        if last and not back:
+            self.begin_plane()
+        self.rows(self._backward_rows if back else self._forward_rows, self.lead())
+        if back:
+            # What one thread has kept another may read.
+            self.put("tl.debug_barrier()")
+            self.rows(self._gradient_rows, self.lead(adjoint=True))
+        if last and not back:
+            self.end_plane()
+        if not last or back:
+            # The next plane adds to the same places, in other threads.
+            self.put("tl.debug_barrier()")
+        self.depth -= 2
+        if last and not back:
             self.store_sums()
 
-    def _load_tile(self, d: str, table: str, number: str, feed: str) -> None:
+    def _bases(self) -> None:
+        """Where things of a pair, or of a program instance, begin in memory."""
+        spec, pixels = self.spec, self.stage.shape[0] * self.stage.shape[1]
+        self.put("block = tl.program_id(1)")
+        self.put("begin = tl.load(blocks + 4 * block)")
+        self.put("end = tl.load(blocks + 4 * block + 1)")
+        values = len(spec.flags) * spec.parts
+        planes = f"pair * ({values} * n_rows * n_cols)"
+        if spec.before is None:
+            self.put(f"image1 = source1 + n * {spec.channels * pixels} + j")
+        else:
+            self.put(f"entry = source1 + {planes} * {pixels} + j")
+        if self.stage.pool:
+            high, wide = self.stage.pool.shape
+            count = f"{len(self.exit_flags) * spec.parts} * next_rows * next_cols"
+            pooled = "seed" if self.kernel == "backward" else "target"
+            self.put(f"{pooled}_pair = {pooled} + pair * ({count}) * {high * wide}")
+            if self.kernel == "forward":
+                self.put("first_row = tl.load(blocks + 4 * block + 2)")
+                self.put("end_row = tl.load(blocks + 4 * block + 3)")
+        if self.kernel == "backward":
+            program = "tl.program_id(0).to(tl.int64) * n_blocks + block"
+            at = f"line * {self.lanes.width} + lane"
+            self.put(f"work = scratch + ({program}) * {spec.kept} + {at}")
+            self.put("slot = pair * n_blocks + block")
+            self.put(f"map_bar_1 = map_bar1 + slot * {map_pixels(self.stage)} + j")
+            if spec.before is None:
+                size = spec.channels * pixels
+                self.put(f"image_bar1 = bar1 + slot * {size} + j")
+            else:
+                self.put(f"entry_bar = bar1 + {planes} * {pixels} + j")
+
+    def _displacement(self, d: str, table: str, number: str, feed: str) -> None:
         """A displacement, its flags, and where it is pooled to."""
         self.put(f"{d} = tl.load({table} + 4 * {number})")
         self.put(f"{d}_flags = tl.load({table} + 4 * {number} + 1)")
@@ -138,7 +201,38 @@ class _Writer(Operations, Ends):
             self.put(f"{feed}0 = tl.load({table} + 4 * {number} + 2)")
             self.put(f"{feed}1 = tl.load({table} + 4 * {number} + 3)")
 
-    def _addresses(self, zero: str) -> None:
+    def _plane(self, last: bool) -> None:
+        """What depends on the displacement along a row, in a kernel of pairs."""
+        spec, pixels = self.spec, self.stage.shape[0] * self.stage.shape[1]
+        self._columns_of_plane()
         wide = self.stage.shape[1]
-        self.put(f"at1 = (i * {wide} + {zero})[:, None] + j[None, :]")
-        self.put(f"at2 = (i2 * {wide} + {zero})[:, None] + j2[None, :]")
+        live = "" if self.lanes.full else f" & (column < {wide})"
+        self.put(f"wanted = needed(e, e_flags, j, {wide}){live}")
+        self.put("map2 = maps2 + m * map_size + j2")
+        if spec.before is None:
+            self.put(f"image2 = source2 + m * {spec.channels * pixels} + j2")
+        if self.kernel == "backward":
+            self.put(f"map_bar_2 = map_bar2 + slot * {map_pixels(self.stage)} + j2")
+            if spec.before is None:
+                size = spec.channels * pixels
+                self.put(f"image_bar2 = bar2 + slot * {size} + j2")
+        if not last:
+            self.feeds(1, owned=False)
+            back = self.kernel == "backward"
+            self.unpool_columns() if back else self.pool_columns()
+
+    def _forward_rows(self) -> int:
+        values = self.aligned(self.forward_ops(self.entry()))
+        self.sum_up(values) if self.stage.pool is None else self.pool(values)
+        return values[0].lag
+
+    def _backward_rows(self) -> int:
+        """The way forward up to the last operation whose input is kept."""
+        mapped = [n for n, given in enumerate(self.stage.ops) if is_mapped(given)]
+        if not mapped:
+            return 0
+        return max(v.lag for v in self.forward_ops(self.entry(), mapped[-1] + 1))
+
+    def _gradient_rows(self) -> int:
+        bars = self.seed() if self.stage.pool is None else self.unpool()
+        return self.entry_bar(self.backward_ops(bars))

@@ -15,7 +15,6 @@ from .torch_planes import (
     Planes,
     Side,
     block_count,
-    buffer_numbers,
     chunks,
     launch,
     states,
@@ -57,12 +56,13 @@ def pull_back(
     widest = max([map_pixels(spec.stage) for spec in planes.running] or [0])
     state = sum(planes.state_numbers(s) for s in range(len(planes.axes)))
     blocks = max(
-        block_count(len(first), spec.tile.pairs, first.device)
+        block_count(len(first), spec.lanes.pairs, first.device)
         for spec in planes.running
     )
     # Planes, their gradients, what programs add up, and that in float64.
     numbers = 2 * state + 6 * max(blocks, 1) * (pixels + widest)
-    numbers += buffer_numbers(planes)
+    kept = (spec.kept // spec.lanes.pairs for spec in planes.running)
+    numbers += max(blocks, 1) * max(kept, default=0)
     parts = chunks(planes, first, second, numbers, MOST_PAIRS)
     seeds = seed.to(planes.dtype).split(len(parts[0][0]))
     for pairs, given in zip(parts, seeds, strict=True):
@@ -80,7 +80,7 @@ def _part(
     entries = states(planes, one, two, *pairs, keep=True)[:-1]
     for s in range(len(planes.running) - 1, -1, -1):
         spec, n = planes.running[s], len(bar)
-        count = block_count(n, spec.tile.pairs, bar.device)
+        count = block_count(n, spec.lanes.pairs, bar.device)
         found = tables(planes, s, count, True, bar.device)
         n_blocks = len(found[3])
         sources = (entries[s - 1],) * 2 if s else (one[0], two[0])
@@ -91,7 +91,9 @@ def _part(
             entry = [torch.zeros_like(entries[s - 1])] * 2
         else:
             entry = [bar.new_zeros((n, n_blocks, one[0][0].numel())) for _ in range(2)]
-        given += (*table_arguments(planes, s, found), bar, *entry, *maps)
+        groups = -(-n // spec.lanes.pairs)
+        scratch = bar.new_empty(max(groups * n_blocks * spec.kept, 1))
+        given += (*table_arguments(planes, s, found), scratch, bar, *entry, *maps)
         launch(spec, "backward", n, n_blocks, bar, *given)
         for side, which in zip(bars, pairs, strict=True):
             own = maps.pop(0)

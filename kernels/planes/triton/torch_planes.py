@@ -12,24 +12,27 @@ from typing import Any
 
 import torch
 
-from ..program import Program
+from ..program import Pair, Program
+from .stage_lanes import WARPS
 from .stage_module import kernels as compiled
-from .stage_source import ARGUMENTS, StageKernel, map_pixels
+from .stage_source import StageKernel, map_pixels
 from .stage_tables import Axis, row_blocks, stage_axes
 
 Tensor = torch.Tensor
-# Entries of a tile per warp, 4 per thread: with them the compiler spills no register
-# (benchmarks/results/triton_compile.md).
-WARP_ENTRIES = 128
-MOST_WARPS = 32
-# Registers of a multiprocessor.
-REGISTERS = 65536
 # Programs that keep a GPU busy, per multiprocessor, before rows are split among more.
 # An estimate; no GPU was there to measure it.
-PROGRAMS = 4
+PROGRAMS = 8
 # Pairs that are run at a time: enough to keep every multiprocessor busy. An estimate
 # as well.
 MOST_PAIRS = 1 << 14
+# What kernels are compiled with. Left to itself the compiler may take fewer registers
+# than it needs, and spill.
+OPTIONS = {
+    "num_warps": WARPS,
+    "num_stages": 1,
+    "maxnreg": 255,
+    "enable_fp_fusion": True,
+}
 # Memory that a call may allocate beyond its result, as a part of what is free.
 FRACTION = 0.25
 # The same where there is no GPU, in bytes.
@@ -73,10 +76,20 @@ class Planes:
                 self.program.channels,
                 maps,
                 self.double,
+                self._feeds(s),
             )
             specs.append(spec)
             flags, maps = spec.exit_flags, maps + map_pixels(stage)
         return specs
+
+    def _feeds(self, s: int) -> Pair:
+        """Per axis, the pooled planes that one plane of stage s adds to at most."""
+        if s >= len(self.axes) or self.program.stages[s].pool is None:
+            return 0, 0
+        rows, cols = (
+            int((axis.tiles[:, 3] - axis.tiles[:, 2]).max()) for axis in self.axes[s]
+        )
+        return rows, cols
 
     @cached_property
     def running(self) -> list[StageKernel]:
@@ -128,9 +141,9 @@ def _processors(device: torch.device) -> int:
     return torch.cuda.get_device_properties(device).multi_processor_count
 
 
-def block_count(pairs: int, tile_pairs: int, device: torch.device) -> int:
+def block_count(pairs: int, together: int, device: torch.device) -> int:
     """Blocks of rows that keep the device busy."""
-    groups = -(-pairs // tile_pairs)
+    groups = -(-pairs // together)
     return max(1, -(-PROGRAMS * _processors(device) // groups))
 
 
@@ -158,7 +171,7 @@ def run(planes: Planes, one: Side, two: Side, first: Tensor, second: Tensor) -> 
         With ``entering``, d = 0 of every value instead: ``[pairs, values, H, W]``.
     """
     sizes = [planes.state_numbers(s) for s in range(len(planes.axes) + 1)]
-    needed = max(map(sum, pairwise(sizes))) + buffer_numbers(planes)
+    needed = max(map(sum, pairwise(sizes)))
     outputs = [
         states(planes, one, two, *pairs)[-1]
         for pairs in chunks(planes, first, second, needed)
@@ -166,14 +179,6 @@ def run(planes: Planes, one: Side, two: Side, first: Tensor, second: Tensor) -> 
     if planes.entering is None:
         return torch.cat(outputs)
     return torch.cat(outputs).view(-1, *planes.entry_shape)
-
-
-def buffer_numbers(planes: Planes) -> int:
-    """Numbers per pair in the buffers of a kernel."""
-    return max(
-        -(-spec.buffers * spec.tile.entries // spec.tile.pairs)
-        for spec in planes.running
-    )
 
 
 def chunks(
@@ -211,7 +216,7 @@ def states(
     """What comes out at last; with ``keep`` what comes out of every stage."""
     outputs: list[Tensor] = []
     for s, spec in enumerate(planes.running):
-        count = block_count(len(first), spec.tile.pairs, first.device)
+        count = block_count(len(first), spec.lanes.pairs, first.device)
         found = tables(planes, s, count, False, first.device)
         n_blocks, last = len(found[3]), spec.stage.pool is None
         shape = (len(first), n_blocks, spec.parts)
@@ -227,7 +232,7 @@ def states(
             "forward",
             len(first),
             n_blocks,
-            one[0],
+            target,
             *given,
             *table_arguments(planes, s, found),
             target,
@@ -251,37 +256,16 @@ def table_arguments(planes: Planes, s: int, found: list[Tensor]) -> list[Any]:
 def launch(
     spec: StageKernel, kernel: str, pairs: int, blocks: int, like: Tensor, *rest: Any
 ) -> None:
-    """Start a kernel on groups of pairs and blocks of rows.
+    """Start a kernel on groups of pairs and blocks of rows, on the device of ``like``.
 
     Args:
-        like: a tensor with the dtype and the device of the buffers.
-        rest: the arguments of the kernel, ``scratch`` left out.
+        rest: the arguments of the kernel.
     """
-    grid = (-(-pairs // spec.tile.pairs), blocks)
-    scratch = like.new_empty(
-        grid[0] * grid[1] * spec.buffers * spec.tile.entries, dtype=like.dtype
-    )
-    at = ARGUMENTS[kernel].split().index("scratch")
-    arguments = (*rest[:at], scratch, *rest[at:])
+    grid = (-(-pairs // spec.lanes.pairs), blocks)
     with on_device(like):
-        compiled(spec)[kernel][grid](*arguments, **options(spec, kernel))
+        compiled(spec)[kernel][grid](*rest, **OPTIONS)
 
 
 def on_device(x: Tensor) -> AbstractContextManager:
     """Where kernels on x are launched: its GPU, which need not be the current one."""
     return torch.cuda.device(x.device) if x.is_cuda else nullcontext()
-
-
-def options(spec: StageKernel, kernel: str) -> dict[str, Any]:
-    """What a kernel of a stage is compiled with.
-
-    Left to itself the compiler may take half of the registers that it needs, and spill.
-    """
-    warps = min(max(1, spec.tile.entries // WARP_ENTRIES), MOST_WARPS)
-    programs = 1 if spec.double or kernel == "backward" else 2
-    return {
-        "num_warps": warps,
-        "num_stages": 1,
-        "maxnreg": min(255, REGISTERS // (32 * warps * programs)),
-        "enable_fp_fusion": True,
-    }
