@@ -15,7 +15,7 @@ from house import ROOT
 
 import tangency as tg
 from tangency.kernels.planes import lower
-from tangency.kernels.planes.triton import jax_engine, torch_engine
+from tangency.kernels.planes.triton import torch_engine
 
 pytest.importorskip("triton", reason="triton is in requirements-dev.txt")
 
@@ -142,59 +142,3 @@ def test_precision_of_products_is_refused_where_nothing_reads_it():
 def test_jax_arrays_on_the_cpu_are_not_sent_to_triton():
     with pytest.raises(ValueError, match="needs a JAX array on a GPU, got cpu float32"):
         tg.ExactKernel(NET, "triton")(jax.numpy.ones((3, 4)))
-
-
-@pytest.mark.parametrize(
-    ("python", "version", "there", "reason"),
-    [
-        (
-            (3, 11),
-            "0.11.1",
-            True,
-            "needs Python 3.12, this is 3.11; use engine='exact'",
-        ),
-        ((3, 12), "0.10.2", True, "jax 0.11 or newer and not 0.12.0, this is 0.10.2"),
-        ((3, 12), "0.12.0", True, "jax 0.11 or newer and not 0.12.0, this is 0.12.0"),
-        ((3, 12), "0.11.1", False, "jax-triton, which is not installed"),
-        ((3, 12), "0.11.1", True, None),
-    ],
-)
-def test_jax_triton_is_used_only_where_it_works(
-    monkeypatch, python, version, there, reason
-):
-    monkeypatch.setattr(jax_engine, "sys", SimpleNamespace(version_info=python))
-    monkeypatch.setattr(jax_engine.jax, "__version__", version)
-    found = object() if there else None
-    monkeypatch.setattr(jax_engine, "find_spec", lambda name: found)
-    got = jax_engine.why_no_jax_triton()
-    assert got is None if reason is None else reason in got
-
-
-def test_jax_calls_the_kernel_of_torch_through_jax_triton(monkeypatch):
-    calls = []
-
-    def triton_call(*arrays, out_shape, **options):
-        calls.append((arrays, options))
-        return [jax.numpy.zeros(s.shape, s.dtype) for s in out_shape]
-
-    fake = SimpleNamespace(triton_call=triton_call)
-    monkeypatch.setattr(jax_engine, "import_module", lambda name: fake)
-    x = jax.numpy.ones((5, 4))
-    program = lower(NET, x.shape)
-
-    def reference(x):
-        return (x @ x.T,)
-
-    def loss(x):
-        (k,) = jax_engine.kernels(program, ("ntk",), "ieee", reference, (x,))
-        return k.sum()
-
-    value, gradient = jax.value_and_grad(loss)(x)
-    (arrays, options), *_ = calls
-    names = options["kernel"].arg_names
-    # Arrays are followed by results; every other argument is named.
-    assert names[:6] == ["x1", "x2", "nngp", "ntk", "norms1", "norms2"]
-    launch = {"kernel", "grid", "num_warps", "num_stages"}
-    assert set(names[6:]) == set(options) - launch
-    assert len(arrays) == 2 and options["grid"] == (1,)
-    assert value == 0 and np.allclose(gradient, jax.grad(lambda x: (x @ x.T).sum())(x))

@@ -9,6 +9,7 @@ import torch
 import tangency as tg
 from tangency.kernels.planes import cpu_dense, cpu_dense_back, lower
 from tangency.kernels.planes.triton import dense_tiles, torch_dense, torch_planes
+from tangency.kernels.planes.triton.dense_forward import gram_of_shape_kernel
 from tangency.kernels.planes.triton.torch_dense import DenseKernel
 
 BRANCHES = tg.parallel(tg.serial(tg.Relu(), tg.Dense(8, W_std=1.1)), tg.Identity())
@@ -184,6 +185,24 @@ def test_tiles_may_run_in_any_order(last_programs_first):
     last_programs_first()
     found.append((*kernel.forward(x, None), kernel.vjp(x, None, bars)[0]))
     assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))
+
+
+@pytest.mark.parametrize("symmetric", [True, False])
+def test_the_kernel_of_jax_is_that_of_torch(symmetric):
+    x1, x2 = map(tensor, pairs(np.float32))
+    y = x1 if symmetric else x2
+    program = lower(NETWORKS["biases"], x1.shape)
+    want = DenseKernel(program, ("nngp", "ntk")).forward(x1, None if symmetric else x2)
+    got = [torch.full_like(k, torch.nan) for k in want]
+    rows1, rows2 = x1.flatten(1), y.flatten(1)
+    layers = dense_tiles.gram_constants(program, ("nngp", "ntk"), "ieee", False)
+    tiles = torch_dense.forward_tiles(False, False, "ieee")
+    gram_of_shape_kernel[(tiles.blocks(len(x1), len(y)),)](
+        rows1, rows2, *got, rows1.new_empty(len(x1)), rows1.new_empty(len(y)),
+        n=len(x1), m=len(y), d=rows1.shape[1], SAME=symmetric, TRIANGLE=symmetric,
+        **layers, **tiles.constants,
+    )  # fmt: skip
+    assert all(torch.equal(a, b) for a, b in zip(got, want, strict=True))
 
 
 def test_one_call_serves_autograd(tiles_of_a_gpu):

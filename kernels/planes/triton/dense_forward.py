@@ -218,3 +218,25 @@ def gram_kernel(
             tl.store(ntk + at, T[RESULT].to(dtype), upper)
             if TRIANGLE:
                 tl.store(ntk + mirrored, T[RESULT].to(dtype), above)
+
+
+@triton.jit
+def gram_of_shape_kernel(
+    x1, x2, nngp, ntk, norms1, norms2, n: tl.constexpr, m: tl.constexpr,
+    d: tl.constexpr, OPS: tl.constexpr, PAR: tl.constexpr, ALIVE: tl.constexpr,
+    RESULT: tl.constexpr, SAME: tl.constexpr, TRIANGLE: tl.constexpr,
+    WANT_K: tl.constexpr, WANT_T: tl.constexpr, WIDE: tl.constexpr,
+    NEAR: tl.constexpr, PRECISION: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr,
+    BK: tl.constexpr, GROUP: tl.constexpr, STRIP: tl.constexpr,
+):  # fmt: skip
+    """``gram_kernel`` compiled for one shape, which XLA does with everything, too.
+
+    Pointers are all that is left to the launch, inputs before results. As a number of
+    the launch, d would not be known to be a multiple of 16 if it is, and rows would be
+    loaded number by number.
+    """
+    gram_kernel(
+        x1, x2, nngp, ntk, norms1, norms2, n, m, d, 0, OPS, PAR, ALIVE, RESULT, SAME,
+        TRIANGLE, WANT_K, WANT_T, False, WIDE, NEAR, PRECISION, BM, BN, BK, GROUP,
+        STRIP,
+    )  # fmt: skip
