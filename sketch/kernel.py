@@ -109,8 +109,10 @@ class SketchedKernel:
     def fit(self, sample: Array) -> "SketchedKernel":
         """This kernel with its landmarks chosen, from nothing but ``sample``.
 
-        The sample is sent through the network in small chunks, once per activation, by
-        NumPy and in its own dtype; use a few hundred to thousand training inputs.
+        The sample is sent through the network in small chunks, by NumPy and in its own
+        dtype; use a few hundred to thousand training inputs. Its features, up to 512
+        MB of them, wait at an activation until the map there is made; more than that
+        come from the input again.
 
         Args:
             sample: inputs ``[n, ...]`` like those to come.

@@ -77,13 +77,36 @@ def _(layer: FanOut, state: Features) -> tuple[Features, ...]:
     return tuple(replace(state, signature=signature) for signature in signatures)
 
 
+class Walk:
+    """The way of some inputs through a network, which goes on where it stopped.
+
+    Args:
+        net: the network.
+        state: the features that come into it.
+    """
+
+    def __init__(self, net: Any, state: Any) -> None:
+        self._steps = walk(net, state)
+        self._passed = 0
+        self._at: Stop | None = None
+
+    def advance(self, maps: Sequence[Map]) -> Any:
+        """The features after the network, or the ``Stop`` at which the maps run out.
+
+        Args:
+            maps: those of all stops from the first one on, passed ones included.
+        """
+        try:
+            if self._at is None:
+                self._at = next(self._steps)
+            for fitted in maps[self._passed :]:
+                self._at = self._steps.send(fitted(self._at.features))
+                self._passed += 1
+        except StopIteration as end:
+            return end.value
+        return self._at
+
+
 def advance(net: Any, state: Features, maps: Sequence[Map]) -> Any:
     """The features after ``net``, or the ``Stop`` at which the maps run out."""
-    steps = walk(net, state)
-    try:
-        stop = next(steps)
-        for fitted in maps:
-            stop = steps.send(fitted(stop.features))
-    except StopIteration as end:
-        return end.value
-    return stop
+    return Walk(net, state).advance(maps)
