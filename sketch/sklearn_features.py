@@ -19,6 +19,10 @@ from .kernel import SketchedKernel
 class NTKFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     """Features of the NTK or NNGP, for linear models in a scikit-learn ``Pipeline``.
 
+    There is no ``diag_correction``: it changes the matrix of inputs with themselves, in
+    a way that features made of one input at a time cannot. Use ``SketchedKernel`` and
+    ``KernelRegression`` for it.
+
     Args:
         net: a network made by ``serial``; None for one hidden ReLU layer with biases.
         dim, method, head_frac, degree: as in ``SketchedKernel``.
@@ -27,6 +31,8 @@ class NTKFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             None for inputs as they are, which may be images themselves.
         max_samples: landmarks are chosen from at most so many training inputs.
         random_state: seed, or a ``RandomState``.
+        shrink: as in ``SketchedKernel``, which takes no landmarks from the fifth of the
+            chosen training inputs that it is judged by.
 
     Attributes:
         kernel_: the fitted ``SketchedKernel``.
@@ -48,6 +54,7 @@ class NTKFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         image_shape: tuple[int, ...] | None = None,
         max_samples: int = 1000,
         random_state: Any = 0,
+        shrink: bool = True,
     ) -> None:
         self.net = net
         self.dim = dim
@@ -58,6 +65,7 @@ class NTKFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         self.image_shape = image_shape
         self.max_samples = max_samples
         self.random_state = random_state
+        self.shrink = shrink
 
     def fit(self, X: Any, y: Any = None) -> "NTKFeatures":
         """Choose landmarks from the rows of X ``[n, d]`` or ``[n, H, W, channels]``."""
@@ -70,7 +78,13 @@ class NTKFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         if net is None:
             net = serial(Dense(1, 2**0.5, 0.1), Relu(), Dense(1, 1.0, 0.1))
         kernel = SketchedKernel(
-            net, self.dim, self.method, int(seed), self.head_frac, self.degree
+            net,
+            self.dim,
+            self.method,
+            int(seed),
+            self.head_frac,
+            self.degree,
+            self.shrink,
         )
         rows = np.sort(rng.permutation(len(x))[: self.max_samples])
         self.kernel_ = kernel.fit(x[rows])

@@ -62,6 +62,21 @@ def test_features_are_those_of_the_kernel():
     assert capped.transform(x).shape == (30, 5)
 
 
+def test_the_last_layer_is_shrunk_unless_it_should_not_be():
+    x, new = np.random.default_rng(0).standard_normal((2, 60, 4))
+    made = {}
+    for shrink in (True, False):
+        settings = dict(dim=20, head_frac=0.5, shrink=shrink)
+        made[shrink] = tg.NTKFeatures(**settings).fit(x).transform(new)
+        same = tg.SketchedKernel(tg.NTKFeatures().fit(x).kernel_.net, **settings)
+        assert np.array_equal(made[shrink], same.fit(x).features(new))
+    # What sample inputs do not confirm is taken off the norms.
+    norms = [np.sum(made[shrink] ** 2) for shrink in (True, False)]
+    assert norms[0] < norms[1]
+    with pytest.raises(TypeError, match="shrink is 1, expected True or False"):
+        tg.NTKFeatures(shrink=1).fit(x)
+
+
 def test_a_missing_scikit_learn_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "tangency.sketch.sklearn_features", None)
     with pytest.raises(ModuleNotFoundError, match="pip install scikit-learn"):
