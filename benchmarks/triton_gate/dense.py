@@ -1,6 +1,7 @@
 """The kernels of fully connected networks."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import tangency as tg
@@ -10,7 +11,10 @@ from tangency.kernels.planes.triton.dense_backward import (
     rows_kernel,
     sweep_kernel,
 )
-from tangency.kernels.planes.triton.dense_forward import gram_kernel
+from tangency.kernels.planes.triton.dense_forward import (
+    gram_kernel,
+    gram_of_shape_kernel,
+)
 from tangency.kernels.planes.triton.dense_program import dense_program
 from tangency.kernels.planes.triton.dense_tiles import (
     PRECISIONS,
@@ -33,6 +37,7 @@ CHOSEN = [(name, kind) for name in NETWORKS for kind in KINDS]
 BOTH = ("nngp", "ntk")
 # Arguments that are numbers; the others are pointers.
 NUMBERS = ("n", "m", "d", "shift", "columns")
+SHAPE = {"n": 20_000, "m": 20_000, "d": 3072}
 DOUBLES = ("norms", "sums", "factors")
 
 
@@ -52,7 +57,8 @@ def signature(kernel: Any, fixed: dict[str, Any], kind: str) -> dict[str, str]:
             return "i32"
         if name == "flags":
             return "*i32"
-        double = kernel is not gram_kernel and name.startswith(DOUBLES)
+        gram = kernel in (gram_kernel, gram_of_shape_kernel)
+        double = not gram and name.startswith(DOUBLES)
         return "*fp64" if double else f"*{kind}"
 
     return {name: of(name) for name in kernel.arg_names}
@@ -77,6 +83,25 @@ def forward() -> Iterator[Configuration]:
                 tensor_cores=precision == "tf32x3",
                 aligned=("d",),
                 quick=name == "relu-3" and precision == "tf32x3",
+            )
+
+
+@configurations
+def of_shape() -> Iterator[Configuration]:
+    """The forward kernel as JAX calls it."""
+    for configuration in forward():
+        _, name, kind, precision = configuration.name.split("/")
+        if name == "relu-3":
+            fixed = dict(configuration.constants) | SHAPE
+            del fixed["DEFECTS"]
+            yield replace(
+                configuration,
+                name=f"gram-of-shape/{name}/{kind}/{precision}",
+                kernel=gram_of_shape_kernel,
+                signature=signature(gram_of_shape_kernel, fixed, kind),
+                constants=fixed,
+                aligned=(),
+                quick=False,
             )
 
 

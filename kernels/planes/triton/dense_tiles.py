@@ -12,6 +12,8 @@ NEAR, NEAR_DOUBLE = 1e-2, 1e-6
 SWEEP_COLUMNS = 32
 # The names of ``precision``: how products of float32 are made.
 PRECISIONS = ("ieee", "tf32x3")
+# a * b + c is rounded once. Triton 3.9 warns where this is not said, as 3.10 will not.
+FUSED = {"enable_fp_fusion": True}
 
 
 @dataclass(frozen=True)
@@ -47,32 +49,32 @@ def gram_constants(
 
 def forward_tiles(float64: bool, wide: bool, precision: str) -> Tiles:
     """Of ``dense_forward.gram_kernel``; ``wide`` layers are float64 on float32."""
+    # Left to itself the compiler takes fewer registers, and spills.
+    most = {"maxnreg": 255, **FUSED}
     if float64:
         constants = {"BM": 64, "BN": 32, "BK": 16, "GROUP": 8, "STRIP": 4}
-        # Left to itself the compiler takes fewer registers, and spills.
-        return Tiles(constants, {"num_warps": 4, "num_stages": 3, "maxnreg": 255})
+        return Tiles(constants, {"num_warps": 4, "num_stages": 3, **most})
     if precision == "ieee":
         # 64 numbers of the tile for each thread: of the factors that it loads from
         # shared memory, each is used for eight of them. Two blocks fit side by side, so
         # that one multiplies while the other computes layers.
         constants = {"BM": 128, "BN": 64, "BK": 16, "GROUP": 8, "STRIP": 4}
-        return Tiles(constants, {"num_warps": 4, "num_stages": 2})
+        return Tiles(constants, {"num_warps": 4, "num_stages": 2, **FUSED})
     constants = {"BM": 128, "BN": 64, "BK": 32, "GROUP": 8, "STRIP": 4 if wide else 8}
-    return Tiles(constants, {"num_warps": 8, "num_stages": 3})
+    return Tiles(constants, {"num_warps": 8, "num_stages": 3, **most})
 
 
 def sweep_tiles(values: int, float64: bool) -> Tiles:
     """Of ``dense_backward.sweep_kernel``: the more values, the fewer pairs a thread."""
     per_thread = 2 if values * (2 if float64 else 1) <= 7 else 1
-    return Tiles(
-        {"BM": 4 * per_thread, "BN": SWEEP_COLUMNS}, {"num_warps": 4, "num_stages": 1}
-    )
+    constants = {"BM": 4 * per_thread, "BN": SWEEP_COLUMNS}
+    return Tiles(constants, {"num_warps": 4, "num_stages": 1, **FUSED})
 
 
 def pull_tiles(float64: bool) -> Tiles:
     """Of ``dense_backward.pull_kernel``."""
     constants = {"BM": 64, "BN": 64, "BK": 16 if float64 else 32}
-    return Tiles(constants, {"num_warps": 8, "num_stages": 3})
+    return Tiles(constants, {"num_warps": 8, "num_stages": 3, **FUSED})
 
 
-ROWS = Tiles({"B": 128}, {"num_warps": 4, "num_stages": 1})
+ROWS = Tiles({"B": 128}, {"num_warps": 4, "num_stages": 1, **FUSED})
