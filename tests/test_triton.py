@@ -59,7 +59,7 @@ def test_the_gpu_benchmark_says_that_there_is_no_gpu():
     assert "sees no GPU here" in run("benchmarks", "gpu", status=2)
 
 
-SLOW = pytest.param("kip/32/*", marks=pytest.mark.slow)
+SLOW = pytest.param("kip-convnet/32/*", marks=pytest.mark.slow)
 
 
 @pytest.mark.parametrize("case", ("fc3/3072/20000/ieee/*triton", SLOW))

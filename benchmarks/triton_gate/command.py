@@ -13,11 +13,13 @@ from .registry import Configuration, select
 _HEAD = """# Triton kernels as compiled
 
 Made by `python -m benchmarks triton-compile` with triton {version}, without a GPU:
-registers of a thread, bytes of a thread that spill, shared memory of a block, and
-tensor-core instructions in the code.
+registers of a thread, bytes of a thread that spill, shared memory of a block,
+tensor-core instructions in the code, and instructions of the longest innermost loop. In
+a kernel of planes that loop is a row of two pairs of images: divided by twice the
+number of layers it gives instructions per entry and layer.
 
-| kernel | arch | warps | stages | registers | spills | shared | tensor |
-|---|---|---:|---:|---:|---:|---:|---:|
+| kernel | arch | warps | stages | registers | spills | shared | tensor | loop |
+|---|---|---:|---:|---:|---:|---:|---:|---:|
 """
 
 
@@ -86,8 +88,8 @@ def line(configuration: Configuration, architecture: str) -> tuple[str, list[str
         report = compiled(configuration, architecture)
     except Exception as error:
         # The others are worth knowing all the same.
-        found = (("not compiled", "", "", ""), [f"{type(error).__name__}: {error}"])
+        found = (("not compiled", "", "", "", ""), [f"{type(error).__name__}: {error}"])
     else:
-        numbers = (report.registers, report.stack, report.shared, report.tensor)
-        found = (numbers, report.faults)
+        sizes = (report.registers, report.stack, report.shared)
+        found = ((*sizes, report.tensor, report.loop), report.faults)
     return f"| {' | '.join(map(str, (*asked, *found[0])))} |", found[1]

@@ -15,6 +15,8 @@ from .registry import Configuration
 ARCHITECTURES = {"sm_80": 80, "sm_90": 90, "sm_100": 100}
 # Ampere's, Hopper's and Blackwell's, in any precision.
 _TENSOR = re.compile(r"\b(?:HMMA|DMMA|HGMMA|UTCHMMA|UTCQMMA|UTCOMMA)\b")
+# Address, name and operands of an instruction.
+_INSTRUCTION = re.compile(r"/\*([0-9a-f]{4,})\*/\s+(?:@\S+\s+)?([A-Z][\w.]*)([^;]*);")
 _TOOLS = Path(triton.__file__).parent / "backends" / "nvidia" / "bin"
 # What a block may have, in bytes.
 _SHARED = {80: 163 << 10, 90: 227 << 10, 100: 227 << 10}
@@ -29,6 +31,7 @@ class Report:
         stack: bytes of a thread that did not fit into registers.
         shared: bytes of a block in shared memory.
         tensor: instructions of the tensor cores in the code.
+        loop: instructions of the longest loop that has no loop in it.
         fits: whether the shared memory is there.
     """
 
@@ -38,6 +41,7 @@ class Report:
     stack: int
     shared: int
     tensor: int
+    loop: int
     fits: bool
 
     @property
@@ -85,8 +89,31 @@ def compiled(configuration: Configuration, architecture: str) -> Report:
         stack=int(found[2]),
         shared=shared,
         tensor=len(_TENSOR.findall(code)),
+        loop=longest_loop(code),
         fits=shared <= _SHARED[capability],
     )
+
+
+def longest_loop(code: str) -> int:
+    """Instructions of the longest innermost loop: what branches back encloses.
+
+    The work of one row in a kernel of planes, of one step over the features in one of
+    inner products.
+    """
+    addresses, loops = [], []
+    for address, name, operands in _INSTRUCTION.findall(code):
+        here = int(address, 16)
+        addresses.append(here)
+        target = re.search(r"0x([0-9a-f]+)", operands)
+        if name.startswith("BRA") and target and int(target[1], 16) < here:
+            loops.append((int(target[1], 16), here))
+    innermost = [
+        (low, high)
+        for low, high in loops
+        if not any(low <= a and b < high for a, b in loops)
+    ]
+    sizes = (sum(low <= at <= high for at in addresses) for low, high in innermost)
+    return max(sizes, default=0)
 
 
 def _cuobjdump(option: str, cubin: Path) -> str:

@@ -7,7 +7,7 @@ of f, k(s^2 p, q, s c) = s^n k(p, q, c), which gives the derivatives in p and q.
 import triton
 import triton.language as tl
 
-from .elementary import PI, angle_ratio, arcsin, exp, inverse, inverse_std
+from .elementary import LEAST, PI, angle_ratio, arcsin, exp, inverse
 
 
 @triton.jit
@@ -24,23 +24,27 @@ def determinant(p, q, c):
 
 @triton.jit
 def _inverse_product(M, N):
-    """1 / sqrt(p q), 0 for a zero row."""
+    """1 / sqrt(p q), and whether neither row is zero; some number if one is.
+
+    In float32 a product below the least normal number counts as zero.
+    """
     if M[0].dtype == tl.float32:
-        return inverse_std(M[0] * N[0])
+        product = M[0] * N[0]
+        return tl.rsqrt(tl.maximum(product, LEAST)), product >= LEAST
     else:
-        return M[1] * N[1]
+        ij = M[1] * N[1]
+        return ij, ij > 0
 
 
 @triton.jit
-def _angle(c, det, ij):
-    """theta = arccos(c / sqrt(p q)), pi / 2 for a zero row, and sin(theta) sqrt(p q).
-
-    ``ij`` is 1 / sqrt(p q).
-    """
+def _angle(c, det, M, N):
+    """theta = arccos(c / sqrt(p q)), pi / 2 for a zero row, sin(theta) sqrt(p q), and
+    1 / sqrt(p q)."""
+    ij, nonzero = _inverse_product(M, N)
     sine = tl.sqrt(det)
     acute = sine * ij * angle_ratio(tl.minimum(tl.abs(c) * ij, 1.0))
-    acute = tl.where(ij > 0, acute, PI / 2)
-    return tl.where(c < 0, -acute + PI, acute), sine
+    acute = tl.where(nonzero, acute, PI / 2)
+    return tl.where(c < 0, -acute + PI, acute), sine, ij
 
 
 @triton.jit
@@ -67,7 +71,7 @@ def _homogeneous(n: tl.constexpr, c, k, slope, k_c, slope_c, i, j):
 
 @triton.jit
 def rectifier(c, det, M, N, PAR: tl.constexpr, o: tl.constexpr):
-    theta, sine = _angle(c, det, _inverse_product(M, N))
+    theta, sine, _ = _angle(c, det, M, N)
     slope = PAR[o][1] - PAR[o][0] * theta
     # Fused, so that equal numbers have equal bits in every kernel.
     return tl.fma(slope, c, sine * PAR[o][0]), slope
@@ -86,7 +90,7 @@ def rectifier_partials(c, det, M, N, PAR: tl.constexpr, o: tl.constexpr):
 
 @triton.jit
 def sign(c, det, M, N):
-    ij = _inverse_product(M, N)
+    ij, _ = _inverse_product(M, N)
     k = arcsin(c * ij, tl.sqrt(det) * ij) * (2.0 / PI)
     return k, tl.zeros_like(k)
 
@@ -132,8 +136,7 @@ def _arccosine(rho, theta, sine, PAR: tl.constexpr, o: tl.constexpr, m: tl.const
 @triton.jit
 def power(c, det, M, N, PAR: tl.constexpr, o: tl.constexpr):
     n: tl.constexpr = PAR[o][0]
-    ij = _inverse_product(M, N)
-    theta, sine = _angle(c, det, ij)
+    theta, sine, ij = _angle(c, det, M, N)
     k = M[2] * N[2] * _arccosine(c * ij, theta, sine * ij, PAR, o, 0)
     slope = M[3] * N[3] * _arccosine(c * ij, theta, sine * ij, PAR, o, 1)
     return k, (n * n) * slope
@@ -143,8 +146,7 @@ def power(c, det, M, N, PAR: tl.constexpr, o: tl.constexpr):
 def power_partials(c, det, M, N, PAR: tl.constexpr, o: tl.constexpr):
     n: tl.constexpr = PAR[o][0]
     k, slope = power(c, det, M, N, PAR, o)
-    ij = _inverse_product(M, N)
-    theta, sine = _angle(c, det, ij)
+    theta, sine, ij = _angle(c, det, M, N)
     scale = M[3] * N[3] * ij * ((n * (n - 1)) * (n * (n - 1)))
     slope_c = scale * _arccosine(c * ij, theta, sine * ij, PAR, o, 2)
     return _homogeneous(n, c, k, slope, slope, slope_c, M[1], N[1])

@@ -20,7 +20,8 @@ _LUNE_DOUBLE = tl.constexpr(fits.LUNE_DOUBLE)
 _LUNE_SINGLE = tl.constexpr(fits.LUNE_SINGLE)
 _RATIO_DOUBLE = tl.constexpr(fits.RATIO_DOUBLE)
 _RATIO_SINGLE = tl.constexpr(fits.RATIO_SINGLE)
-_LEAST = tl.constexpr(1.1754943508222875e-38)
+# The least normal number of float32.
+LEAST = tl.constexpr(1.1754943508222875e-38)
 _LOG2_E = tl.constexpr(1.4426950408889634)
 # Right of a tile in every operation: on the left of one, a constant of a file would
 # swallow the tile in the interpreter.
@@ -47,8 +48,8 @@ def inverse_std(p):
     """1 / sqrt(p), and 0 for a zero row."""
     if p.dtype == tl.float32:
         # One instruction, to 1.5e-7; a number below the least normal one counts as 0.
-        root = tl.rsqrt(tl.maximum(p, _LEAST))
-        return tl.where(p >= _LEAST, root, 0.0)
+        root = tl.rsqrt(tl.maximum(p, LEAST))
+        return tl.where(p >= LEAST, root, 0.0)
     else:
         return tl.where(p > 0, 1.0 / tl.sqrt(tl.where(p > 0, p, 1.0)), 0.0)
 
