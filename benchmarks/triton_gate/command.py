@@ -37,7 +37,7 @@ def add_parser(commands: Any) -> None:
 
 
 def run(arguments: Namespace) -> int:
-    """The exit status: 1 if a kernel spills, leaves tensor cores idle or fails."""
+    """The exit status: 1 if a kernel is not as it should be, or does not compile."""
     if os.environ.get("TRITON_INTERPRET") == "1":
         raise SystemExit(
             "triton-compile: unset TRITON_INTERPRET, which compiles nothing"
@@ -91,5 +91,5 @@ def line(configuration: Configuration, architecture: str) -> tuple[str, list[str
         found = (("not compiled", "", "", "", ""), [f"{type(error).__name__}: {error}"])
     else:
         sizes = (report.registers, report.stack, report.shared)
-        found = ((*sizes, report.tensor, report.loop), report.faults)
+        found = ((*sizes, report.tensor, len(report.loop)), report.faults)
     return f"| {' | '.join(map(str, (*asked, *found[0])))} |", found[1]

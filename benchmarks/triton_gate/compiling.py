@@ -31,7 +31,7 @@ class Report:
         stack: bytes of a thread that did not fit into registers.
         shared: bytes of a block in shared memory.
         tensor: instructions of the tensor cores in the code.
-        loop: instructions of the longest loop that has no loop in it.
+        loop: names of the instructions of the longest loop that has no loop in it.
         fits: whether the shared memory is there.
     """
 
@@ -41,7 +41,7 @@ class Report:
     stack: int
     shared: int
     tensor: int
-    loop: int
+    loop: list[str]
     fits: bool
 
     @property
@@ -52,6 +52,8 @@ class Report:
             found.append(f"{self.stack} bytes of a thread spill")
         if self.configuration.tensor_cores and not self.tensor:
             found.append("no tensor-core instruction")
+        if self.configuration.separate and "BAR" in self.loop:
+            found.append("warps wait for one another in the longest loop")
         if not self.fits:
             found.append(f"{self.shared} bytes of shared memory are too many")
         return found
@@ -94,26 +96,26 @@ def compiled(configuration: Configuration, architecture: str) -> Report:
     )
 
 
-def longest_loop(code: str) -> int:
-    """Instructions of the longest innermost loop: what branches back encloses.
+def longest_loop(code: str) -> list[str]:
+    """Names of the instructions of the longest innermost loop: what a branch back
+    encloses.
 
     The work of one row in a kernel of planes, of one step over the features in one of
     inner products.
     """
-    addresses, loops = [], []
+    found, loops = [], []
     for address, name, operands in _INSTRUCTION.findall(code):
-        here = int(address, 16)
-        addresses.append(here)
+        here, name = int(address, 16), name.split(".")[0]
+        found.append((here, name))
         target = re.search(r"0x([0-9a-f]+)", operands)
-        if name.startswith("BRA") and target and int(target[1], 16) < here:
+        if name == "BRA" and target and int(target[1], 16) < here:
             loops.append((int(target[1], 16), here))
-    innermost = [
-        (low, high)
+    bodies = [
+        [name for at, name in found if low <= at <= high]
         for low, high in loops
         if not any(low <= a and b < high for a, b in loops)
     ]
-    sizes = (sum(low <= at <= high for at in addresses) for low, high in innermost)
-    return max(sizes, default=0)
+    return max(bodies, key=len, default=[])
 
 
 def _cuobjdump(option: str, cubin: Path) -> str:

@@ -31,6 +31,7 @@ def planes() -> Iterator[Configuration]:
                         _signature(function, spec),
                         {},
                         OPTIONS,
+                        separate=True,
                         quick=myrtle5 and s == 1 and not double,
                     )
 

@@ -17,6 +17,7 @@ class Configuration:
         constants: the values of the constexpr arguments.
         options: of the compiler: num_warps, num_stages.
         tensor_cores: whether its products must run on tensor cores.
+        separate: whether its warps must not wait for one another within a loop.
         aligned: arguments that are multiples of 16 in the usual call, as pointers are.
         quick: whether it is compiled in ``make test``.
     """
@@ -27,6 +28,7 @@ class Configuration:
     constants: Mapping[str, Any]
     options: Mapping[str, int]
     tensor_cores: bool = False
+    separate: bool = False
     aligned: tuple[str, ...] = ()
     quick: bool = False
 

@@ -103,7 +103,9 @@ class Ends(Pools):
         """Gradients of the sums over planes, one number per pair."""
         for p, has_t in enumerate((True, self.exit_flags[-1])):
             if has_t:
-                self.put(f"seed_{p} = tl.load(seed + pair * {self.spec.parts} + {p})")
+                place = f"seed + pair * {self.spec.parts} + {p}"
+                place = self.pointers(self.new("place"), place)
+                self.put(f"seed_{p} = tl.load({place})")
 
     def seed(self) -> list[Value]:
         """Gradients of a row at the exit, the same at every entry of a pair."""

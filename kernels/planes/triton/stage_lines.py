@@ -51,6 +51,17 @@ class Lines:
         self.put(f"{variable} = {expression}")
         return variable
 
+    def pointers(self, name: str, expression: str) -> str:
+        """Assign a place in memory per lane, laid out as the lanes of a warp.
+
+        The compiler gives a thread neighbours in memory where it knows that they are,
+        and then no row stays within a warp; where it knows nothing, Triton 3.6 gives
+        the lanes of a warp to different lines. So it is told of neighbours, but cannot
+        see that they might be loaded as one.
+        """
+        self.put(f"{name} = tl.max_contiguous({expression}, [1, 2])")
+        return name
+
     def new(self, name: str) -> str:
         """A name that is not taken."""
         self.names += 1

@@ -115,7 +115,8 @@ class Pools(Means):
         for (v, p, _), lanes in zip(parts, moved, strict=True):
             number = v * self.spec.parts + p
             place = self._pooled_place("target_pair", number, row, f"col{w}")
-            place = self.let(f"{place} + {P} * {wide} + column", "place")
+            place += f" + {P} * {wide} + column"
+            place = self.pointers(self.new("place"), place)
             total = f"tl.load({place}, mask=pooled, other=0.0)"
             for o, name in enumerate(lanes):
                 total += f" + {name} * counts{w}_{o}"
@@ -152,5 +153,6 @@ class Pools(Means):
                             number = v * self.spec.parts + p
                             place = self._pooled_place("seed_pair", number, row, col)
                             place += f" + {P} * {wide} + {over}"
+                            place = self.pointers(self.new("place"), place)
                             self.put(f"{name} += tl.load({place}, {mask})")
         return [Value(k, t, 0) for k, t in bars]

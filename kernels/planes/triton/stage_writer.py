@@ -54,8 +54,7 @@ class _Writer(Ends):
         """
         lanes, wide = self.lanes, self.stage.shape[1]
         self.put(f"line = tl.arange(0, {lanes.lines})[:, None]")
-        # The compiler may not know that lanes are neighbours in memory: it would give
-        # a thread two of them, and no row would stay within a warp.
+        # A minimum hides how lanes are aligned in memory; see ``pointers``.
         last = lanes.width - 1
         self.put(f"lane = tl.minimum(tl.arange(0, {lanes.width})[None, :], {last})")
         self.put("tall = line * 0")
@@ -72,10 +71,12 @@ class _Writer(Ends):
             self.put("n = pair.to(tl.int64)")
             self.put("m = n")
         else:
-            self.put("n = tl.load(first + pair).to(tl.int64)")
-            self.put("m = tl.load(second + pair).to(tl.int64)")
+            self.pointers("at", "first + pair")
+            self.put("n = tl.load(at).to(tl.int64)")
+            self.pointers("at", "second + pair")
+            self.put("m = tl.load(at).to(tl.int64)")
             self.put("pair = pair.to(tl.int64)")
-        self.put("map1 = maps1 + n * map_size + j")
+        self.pointers("map1", "maps1 + n * map_size + j")
 
     def _one_image(self) -> None:
         """The plane d = 0 of an image with itself."""
@@ -85,10 +86,10 @@ class _Writer(Ends):
         self.put(f"high = low + {self.stage.shape[0]}")
         self._columns_of_plane()
         if self.spec.before is None:
-            self.put(f"image1 = source1 + n * {self.spec.channels * pixels} + j")
+            self.pointers("image1", f"source1 + n * {self.spec.channels * pixels} + j")
             self.put("image2 = image1")
         else:
-            self.put(f"entry = source1 + n * {len(self.spec.flags) * pixels} + j")
+            self.pointers("entry", f"source1 + n * {len(self.spec.flags) * pixels} + j")
         self.record()
 
     def _columns_of_plane(self) -> None:
@@ -170,9 +171,9 @@ class _Writer(Ends):
         values = len(spec.flags) * spec.parts
         planes = f"pair * ({values} * n_rows * n_cols)"
         if spec.before is None:
-            self.put(f"image1 = source1 + n * {spec.channels * pixels} + j")
+            self.pointers("image1", f"source1 + n * {spec.channels * pixels} + j")
         else:
-            self.put(f"entry = source1 + {planes} * {pixels} + j")
+            self.pointers("entry", f"source1 + {planes} * {pixels} + j")
         if self.stage.pool:
             high, wide = self.stage.pool.shape
             count = f"{len(self.exit_flags) * spec.parts} * next_rows * next_cols"
@@ -184,14 +185,16 @@ class _Writer(Ends):
         if self.kernel == "backward":
             program = "tl.program_id(0).to(tl.int64) * n_blocks + block"
             at = f"line * {self.lanes.width} + lane"
-            self.put(f"work = scratch + ({program}) * {spec.kept} + {at}")
+            self.pointers("work", f"scratch + ({program}) * {spec.kept} + {at}")
             self.put("slot = pair * n_blocks + block")
-            self.put(f"map_bar_1 = map_bar1 + slot * {map_pixels(self.stage)} + j")
+            self.pointers(
+                "map_bar_1", f"map_bar1 + slot * {map_pixels(self.stage)} + j"
+            )
             if spec.before is None:
                 size = spec.channels * pixels
-                self.put(f"image_bar1 = bar1 + slot * {size} + j")
+                self.pointers("image_bar1", f"bar1 + slot * {size} + j")
             else:
-                self.put(f"entry_bar = bar1 + {planes} * {pixels} + j")
+                self.pointers("entry_bar", f"bar1 + {planes} * {pixels} + j")
 
     def _displacement(self, d: str, table: str, number: str, feed: str) -> None:
         """A displacement, its flags, and where it is pooled to."""
@@ -208,14 +211,16 @@ class _Writer(Ends):
         wide = self.stage.shape[1]
         live = "" if self.lanes.full else f" & (column < {wide})"
         self.put(f"wanted = needed(e, e_flags, j, {wide}){live}")
-        self.put("map2 = maps2 + m * map_size + j2")
+        self.pointers("map2", "maps2 + m * map_size + j2")
         if spec.before is None:
-            self.put(f"image2 = source2 + m * {spec.channels * pixels} + j2")
+            self.pointers("image2", f"source2 + m * {spec.channels * pixels} + j2")
         if self.kernel == "backward":
-            self.put(f"map_bar_2 = map_bar2 + slot * {map_pixels(self.stage)} + j2")
+            self.pointers(
+                "map_bar_2", f"map_bar2 + slot * {map_pixels(self.stage)} + j2"
+            )
             if spec.before is None:
                 size = spec.channels * pixels
-                self.put(f"image_bar2 = bar2 + slot * {size} + j2")
+                self.pointers("image_bar2", f"bar2 + slot * {size} + j2")
         if not last:
             self.feeds(1, owned=False)
             back = self.kernel == "backward"
