@@ -112,6 +112,19 @@ def test_a_call_names_every_argument_of_the_kernel(make, monkeypatch):
     assert value == 0 and np.allclose(gradient, jax.grad(lambda x: (x @ x.T).sum())(x))
 
 
+def test_a_batch_is_computed_one_after_the_other(monkeypatch):
+    fake = OldPackage()
+    monkeypatch.setattr(jax_engine, "import_module", lambda name: fake)
+    x = jnp.ones((3, 5, 4))
+    program = lower(NET, x.shape[1:])
+
+    def kernel(x):
+        return jax_engine.kernels(program, ("ntk",), "ieee", None, (x,))[0]
+
+    assert jax.vmap(kernel)(x).shape == (3, 5, 5)
+    assert {arrays[0].shape for arrays, *_ in fake.calls} == {(5, 4)}
+
+
 @pytest.fixture
 def launches(monkeypatch):
     """What jax-triton would have XLA launch on an H100; what takes it on from Python to

@@ -86,9 +86,13 @@ def kernels(
         xs: x1, and x2 unless it is x1.
     """
 
+    @jax.custom_batching.sequential_vmap
+    def launch(*xs: Array) -> tuple[Array, ...]:
+        return _gram(program, names, precision, *xs)
+
     @jax.custom_vjp
     def compute(*xs: Array) -> tuple[Array, ...]:
-        return _gram(program, names, precision, *xs)
+        return launch(*xs)
 
     compute.defvjp(
         lambda *xs: (compute(*xs), xs),
