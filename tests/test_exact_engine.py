@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from quick_jax import QUICK
 
 import tangency as tg
 from tangency.kernels.exact import covariances
@@ -85,7 +86,8 @@ def test_edge_inputs_give_finite_gradients_on_jax(name):
     def loss(x, y):
         return sum(jax.numpy.log1p(abs(k)).sum() for k in exact(net)(x, y))
 
-    for gradient in jax.jit(jax.grad(loss, (0, 1)))(x, x):
+    gradients = jax.jit(jax.grad(loss, (0, 1)), compiler_options=QUICK)
+    for gradient in gradients(x, x):
         assert gradient.dtype == np.float32
         assert jax.numpy.isfinite(gradient).all()
 
@@ -114,9 +116,10 @@ def test_jax_float32_gradients_agree_with_float64_without_x64():
     x = np.random.default_rng(2).standard_normal((4, 6)).astype(np.float32)
     y = x[:3] + np.float32(1e-4)
 
-    def gradients(x, y):
-        return jax.grad(lambda a, b: exact(FC)(a, b, "ntk").sum(), (0, 1))(x, y)
+    def loss(x, y):
+        return exact(FC)(x, y, "ntk").sum()
 
+    gradients = jax.jit(jax.grad(loss, (0, 1)), compiler_options=QUICK)
     single = gradients(jax.numpy.asarray(x), jax.numpy.asarray(y))
     with jax.enable_x64(True):
         args = (jax.numpy.asarray(a, dtype=np.float64) for a in (x, y))
@@ -129,9 +132,14 @@ def test_jax_float32_gradients_agree_with_float64_without_x64():
 def test_jax_second_derivatives_and_vmap_work():
     x = jax.numpy.asarray(np.random.default_rng(3).standard_normal((3, 5)), "float32")
     kernel = exact(tg.serial(tg.Dense(8), tg.Relu(), tg.Dense(1)))
-    rows = jax.vmap(lambda row: kernel(row[None], x, "ntk")[0])(x)
+
+    def row_of(row):
+        return kernel(row[None], x, "ntk")[0]
+
+    rows = jax.jit(jax.vmap(row_of), compiler_options=QUICK)(x)
     np.testing.assert_allclose(rows, kernel(x, x, "ntk"), rtol=1e-6)
-    hessian = jax.jacrev(jax.grad(lambda row: kernel(row[None], x, "ntk").sum()))(x[0])
+    second = jax.jacrev(jax.grad(lambda row: row_of(row).sum()))
+    hessian = jax.jit(second, compiler_options=QUICK)(x[0])
     assert np.all(np.isfinite(hessian))
     np.testing.assert_allclose(hessian, hessian.T, atol=1e-5)
 

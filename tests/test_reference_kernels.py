@@ -5,12 +5,11 @@ import numpy as np
 import pytest
 import torch
 from networks import build, reference_arrays, reference_cases
+from quick_jax import QUICK
 
 import tangency as tg
 
 CASES = {case["name"]: case for case in reference_cases()}
-# Compilation costs more than the arithmetic of these small kernels.
-QUICK = {"xla_backend_optimization_level": 0}
 # The other library integrates these numerically (Gauss-Hermite), to about 1e-5.
 SERIES = {"ElementwiseNumerical": 1e-5}
 
