@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import jax
@@ -67,6 +68,24 @@ class SampleFunction:
             return jnp.squeeze(out, self.out_axes)
 
         return one
+
+    @cached_property
+    def gaps(self) -> Callable[[Tree, Tree], list[tuple[Array, Array]]]:
+        """For ``(params, x)`` and every output: by how much samples computed together
+        and one by one differ, and the largest entry. Compiled once for inputs of a
+        kind; not-a-number in both is no gap."""
+        return jax.jit(self._gaps)
+
+    def _gaps(self, params: Tree, x: Tree) -> list[tuple[Array, Array]]:
+        bound, stacked, found = self.bind(params, x), self.stack(x), []
+        for k, out in enumerate(jax.tree.leaves(self.f(params, x))):
+            whole = jnp.moveaxis(out, self.out_axes, 0)
+            alone = jax.vmap(self.single(k, x), (None, 0))(bound, stacked)
+            same = (whole == alone) | (jnp.isnan(whole) & jnp.isnan(alone))
+            gap = jnp.max(jnp.where(same, 0, jnp.abs(whole - alone)), initial=0.0)
+            finite = jnp.isfinite(whole)
+            found.append((gap, jnp.max(jnp.abs(whole), initial=0.0, where=finite)))
+        return found
 
     def size(self, x: Tree) -> int:
         """Number of samples; 1 if they interact, as they are one object then."""
