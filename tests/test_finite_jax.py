@@ -1,9 +1,12 @@
 """The empirical NTK of JAX functions: every method against the Jacobian itself."""
 
+from functools import cache
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from quick_jax import QUICK
 
 from tangency.kernels.finite import EmpiricalKernel
 
@@ -14,7 +17,7 @@ from finite_architectures import FUNCTIONS  # noqa: E402
 # Compiling takes most of the time: large functions, and most functions for methods that
 # treat all alike, run with the slow tests.
 LARGE = ("transformer", "convolutions", "recurrent", "reversed_scan_with_outputs")
-QUICK = (
+SMALL = (
     "mlp",
     "scaled_weights",
     "tied_transposed_weights",
@@ -49,14 +52,22 @@ def jacobian(f, params, x):
         return f(jax.tree.unflatten(tree, shaped), x)
 
     v = jnp.concatenate([leaf.reshape(-1) for leaf in leaves])
-    return np.asarray(jax.jit(jax.jacrev(flat))(v, x))
+    return np.asarray(jax.jit(jax.jacrev(flat), compiler_options=QUICK)(v, x))
 
 
 def reference(f, params, x1, x2):
     """The full NTK, output axes flattened: ``[n, m, o, p]``."""
-    j1, j2 = (jacobian(f, params, x) for x in (x1, x2))
-    j1, j2 = (j.reshape(len(j), -1, j.shape[-1]) for j in (j1, j2))
-    return np.einsum("nof,mpf->nmop", j1, j2)
+    # One program for both.
+    x = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), x1, x2)
+    j, n = jacobian(f, params, x), len(jax.tree.leaves(x1)[0])
+    j = j.reshape(len(j), -1, j.shape[-1])
+    return np.einsum("nof,mpf->nmop", j[:n], j[n:])
+
+
+@cache
+def reference_of(name):
+    """That of a case, which every method is compared with."""
+    return reference(*case(name))
 
 
 def full(kernel, x1, x2):
@@ -88,7 +99,7 @@ def tolerance_of(name):
 def test_structured_derivatives_equal_the_jacobian(name):
     f, params, x1, x2 = case(name)
     kernel = EmpiricalKernel(f, params, "structured", trace_axes=())
-    want = reference(f, params, x1, x2)
+    want = reference_of(name)
     assert_close(full(kernel, x1, x2), want, tolerance_of(name))
 
 
@@ -96,7 +107,7 @@ def test_structured_derivatives_equal_the_jacobian(name):
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param(name, marks=() if name in QUICK else pytest.mark.slow)
+        pytest.param(name, marks=() if name in SMALL else pytest.mark.slow)
         for name in FUNCTIONS
     ],
 )
@@ -107,7 +118,7 @@ def test_other_methods_equal_the_jacobian(name, method):
         with pytest.raises(TypeError, match="custom_vjp"):
             kernel(x1, x2)
         return
-    want = reference(f, params, x1, x2)
+    want = reference_of(name)
     assert_close(full(kernel, x1, x2), want, tolerance_of(name))
 
 
