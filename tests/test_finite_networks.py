@@ -1,9 +1,11 @@
 """Finite networks in JAX and torch, and Monte Carlo kernels as oracles."""
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pytest
+from quick_jax import QUICK
 
 import tangency as tg
 from tangency import dual_activations
@@ -134,7 +136,7 @@ NETWORKS = {
     ),
     "repeated": (read_out(tg.repeat(tg.serial(tg.Dense(W), tg.Relu()), 2)), (3, 5)),
 }
-QUICK = ("standard", "convolution", "dropout", "residual")
+TYPICAL = ("standard", "convolution", "dropout", "residual")
 
 
 def inputs(shape, seed=0):
@@ -165,7 +167,7 @@ def check(net, shape, draws=200):
 
 @pytest.mark.parametrize(
     "name",
-    [pytest.param(n, marks=() if n in QUICK else pytest.mark.slow) for n in NETWORKS],
+    [pytest.param(n, marks=() if n in TYPICAL else pytest.mark.slow) for n in NETWORKS],
 )
 def test_the_exact_kernels_are_the_mean_over_finite_networks(name):
     check(*NETWORKS[name])
@@ -229,12 +231,13 @@ def test_torch_and_jax_compute_the_same(name):
     module = to_torch(net, shape, seed=1).eval()
     if name == "dropout":
         net = read_out(tg.Dense(W), tg.Relu(), tg.Dropout(0.3, "test"))
-    params = init(net, jax.random.key(0), shape)
+    params = jax.eval_shape(lambda key: init(net, key, shape), jax.random.key(0))
     weights = [jnp.asarray(p.detach().numpy()) for p in module.parameters()]
     assert [w.shape for w in weights] == [p.shape for p in jax.tree.leaves(params)]
     params = jax.tree.unflatten(jax.tree.structure(params), weights)
     got = module(torch.as_tensor(x)).detach().numpy()
-    want = np.asarray(apply(net, params, x))
+    run = jax.jit(partial(apply, net), compiler_options=QUICK)
+    want = np.asarray(run(params, x))
     np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-4)
 
 
