@@ -6,6 +6,7 @@ import jax
 import numpy as np
 import pytest
 import torch
+from quick_jax import QUICK
 
 import tangency as tg
 from tangency.sketch import fitting
@@ -52,7 +53,7 @@ def test_every_library_has_the_features_of_numpy(xp64, name, method):
     x, names = inputs(3, shape, seed=1), ("nngp", "ntk")
     features = partial(sketch.features, get=names)
     if xp64.__name__ == "jax.numpy":
-        features = jax.jit(features)
+        features = jax.jit(features, compiler_options=QUICK)
     ours, expected = features(xp64.asarray(x)), sketch.features(x, names)
     for got, wanted in zip(ours, expected, strict=True):
         assert type(got) is type(xp64.asarray(x))
@@ -137,8 +138,9 @@ def test_gradients_are_those_of_finite_differences(name, method):
         # Two are enough for JAX, which compiles for seconds.
         return
     with jax.enable_x64(True):
-        loss = jax.jit(jax.grad(lambda x: (sketch(x, get="ntk") ** 2).sum()))
-        assert np.isclose((loss(jax.numpy.asarray(x)) * v).sum(), expected, rtol=1e-5)
+        slope = jax.grad(lambda x: (sketch(x, get="ntk") ** 2).sum())
+        found = jax.jit(slope, compiler_options=QUICK)(jax.numpy.asarray(x))
+        assert np.isclose((found * v).sum(), expected, rtol=1e-5)
 
 
 @pytest.mark.parametrize("method", ["hybrid", "nystrom"])
