@@ -54,6 +54,14 @@ def bfe(x: np.ndarray, start: np.ndarray, length: np.ndarray) -> np.ndarray:
     return top >> (size - length).astype(x.dtype)
 
 
+def rough(x: np.ndarray) -> np.ndarray:
+    """A result of an approximate instruction: off by 2^-22, the most that is allowed
+    of any of them, up or down as its bits say."""
+    up = (x.view(np.uint32) * np.uint32(2654435761)) >> np.uint32(31)
+    error = np.float32(2**-22) * (2 * up.astype(np.float32) - 1)
+    return (x + x * error).astype(np.float32)
+
+
 def prmt(a: np.ndarray, b: np.ndarray, selector: int) -> np.ndarray:
     """Four of the eight bytes of b and a, or four times the sign of one."""
     both = a.astype(np.uint64) | (b.astype(np.uint64) << np.uint64(32))
@@ -154,7 +162,7 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "np": np, "bits": bits, "shuffle": shuffle, "redux": redux, "ldmatrix": ldmatrix,
     "mma_f64": mma_f64, "mma_tf32": mma_tf32, "prmt": prmt, "wait": wait,
     "round_tf32": round_tf32,
-    "fma": fma, "shl": shl, "shr": shr,
+    "rough": rough, "fma": fma, "shl": shl, "shr": shr,
     "bfe": bfe, "convert": convert, "min": np.fmin, "max": np.fmax,
     "rcp": np.reciprocal, "abs": np.abs, "neg": np.negative, "sqrt": np.sqrt,
     "div": np.divide,

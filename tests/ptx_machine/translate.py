@@ -192,7 +192,8 @@ def _value(kind: str, words: list[str], operands: list[str]) -> tuple[str, str]:
     if kind == "not":
         return f"~{given[0]}", bits
     if kind in _FUNCTIONS:
-        return f"{kind}({', '.join(given)})", bits
+        value = f"{kind}({', '.join(given)})"
+        return (f"rough({value})" if {"approx", "full"} & set(words) else value), bits
     if kind in ("mul", "mad"):
         return _product(kind, words, type_, operands)
     if kind in ("shl", "shr"):

@@ -132,7 +132,9 @@ class Lines:
 
     def _move_on(self) -> None:
         """The row before takes the place of this one."""
-        starts = {"r": "low", "s": f"partner(low, d, {self.stage.shape[0]})"}
+        # Every start is a number of its own: a variable that begins as another one and
+        # is given that one's value in the loop is a constant to Triton (3.6 to 3.9).
+        starts = {"r": "low + 0", "s": f"partner(low, d, {self.stage.shape[0]})"}
         starts |= {"in": "low < low", "link": f"(low * 0.0).to({self.spec.type})"}
         for kind, furthest in self.lags.items():
             for lag in range(furthest, 0, -1):
