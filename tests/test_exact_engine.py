@@ -86,8 +86,7 @@ def test_edge_inputs_give_finite_gradients_on_jax(name):
     def loss(x, y):
         return sum(jax.numpy.log1p(abs(k)).sum() for k in exact(net)(x, y))
 
-    gradients = jax.jit(jax.grad(loss, (0, 1)), compiler_options=QUICK)
-    for gradient in gradients(x, x):
+    for gradient in jax.jit(jax.grad(loss, (0, 1)))(x, x):
         assert gradient.dtype == np.float32
         assert jax.numpy.isfinite(gradient).all()
 
@@ -119,7 +118,7 @@ def test_jax_float32_gradients_agree_with_float64_without_x64():
     def loss(x, y):
         return exact(FC)(x, y, "ntk").sum()
 
-    gradients = jax.jit(jax.grad(loss, (0, 1)), compiler_options=QUICK)
+    gradients = jax.jit(jax.grad(loss, (0, 1)))
     single = gradients(jax.numpy.asarray(x), jax.numpy.asarray(y))
     with jax.enable_x64(True):
         args = (jax.numpy.asarray(a, dtype=np.float64) for a in (x, y))
@@ -138,8 +137,7 @@ def test_jax_second_derivatives_and_vmap_work():
 
     rows = jax.jit(jax.vmap(row_of), compiler_options=QUICK)(x)
     np.testing.assert_allclose(rows, kernel(x, x, "ntk"), rtol=1e-6)
-    second = jax.jacrev(jax.grad(lambda row: row_of(row).sum()))
-    hessian = jax.jit(second, compiler_options=QUICK)(x[0])
+    hessian = jax.jit(jax.jacrev(jax.grad(lambda row: row_of(row).sum())))(x[0])
     assert np.all(np.isfinite(hessian))
     np.testing.assert_allclose(hessian, hessian.T, atol=1e-5)
 
