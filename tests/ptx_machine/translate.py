@@ -234,10 +234,13 @@ def _product(
     kind: str, words: list[str], type_: str, operands: list[str]
 ) -> tuple[str, str]:
     """mul and mad, of floats, or of integers whose low half or whole is wanted."""
-    wide, whole = "wide" in words, {"s32": "s64", "u32": "u64"}
-    out = whole[type_] if wide else type_
+    whole = {"s16": "s32", "u16": "u32", "s32": "s64", "u32": "u64"}
+    out = whole[type_] if {"wide", "hi"} & set(words) else type_
     given = [read(operand, type_) for operand in operands[1:3]]
     value = " * ".join(f"{x}.astype('{_DTYPES[out]}')" for x in given)
+    if "hi" in words:
+        shift = 8 * int(_DTYPES[type_][1])
+        value, out = f"(({value}) >> {shift}).astype('{_DTYPES[type_]}')", type_
     if kind == "mad":
         value = f"({value} + {read(operands[3], out)})"
     return value, _bits(out)

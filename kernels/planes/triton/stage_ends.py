@@ -103,9 +103,9 @@ class Ends(Pools):
         """Gradients of the sums over planes, one number per pair."""
         for p, has_t in enumerate((True, self.exit_flags[-1])):
             if has_t:
-                place = f"seed + pair * {self.spec.parts} + {p}"
-                place = self.pointers(self.new("place"), place)
-                self.put(f"seed_{p} = tl.load({place})")
+                given = f"tl.load(seed + pair * {self.spec.parts} + {p})"
+                # From the own lane: so they are laid out as rows are, once for all.
+                self.put(f"seed_{p} = tl.gather({given}, lane + tall, 1)")
 
     def seed(self) -> list[Value]:
         """Gradients of a row at the exit, the same at every entry of a pair."""
