@@ -22,6 +22,7 @@ from tangency.kernels.planes.triton.dense_tiles import (
     forward_tiles,
     gram_constants,
     pull_tiles,
+    shape_tiles,
     sweep_tiles,
 )
 
@@ -71,7 +72,7 @@ def forward() -> Iterator[Configuration]:
         for precision in PRECISIONS[: 1 if float64 else 2]:
             network = program(*NETWORKS[name])
             fixed = gram_constants(network, BOTH, precision, float64)
-            tiles = forward_tiles(float64, fixed["WIDE"], precision)
+            tiles = forward_tiles(float64, precision)
             fixed |= {"SAME": True, "TRIANGLE": True, "DEFECTS": False}
             fixed |= tiles.constants
             yield Configuration(
@@ -92,7 +93,8 @@ def of_shape() -> Iterator[Configuration]:
     for configuration in forward():
         _, name, kind, precision = configuration.name.split("/")
         if name == "relu-3":
-            fixed = dict(configuration.constants) | SHAPE
+            tiles = shape_tiles(KINDS[kind], precision)
+            fixed = dict(configuration.constants) | SHAPE | tiles.constants
             del fixed["DEFECTS"]
             yield replace(
                 configuration,
@@ -100,6 +102,7 @@ def of_shape() -> Iterator[Configuration]:
                 kernel=gram_of_shape_kernel,
                 signature=signature(gram_of_shape_kernel, fixed, kind),
                 constants=fixed,
+                options=tiles.options,
                 aligned=(),
                 quick=False,
             )

@@ -196,7 +196,7 @@ def test_the_kernel_of_jax_is_that_of_torch(symmetric):
     got = [torch.full_like(k, torch.nan) for k in want]
     rows1, rows2 = x1.flatten(1), y.flatten(1)
     layers = dense_tiles.gram_constants(program, ("nngp", "ntk"), "ieee", False)
-    tiles = torch_dense.forward_tiles(False, False, "ieee")
+    tiles = torch_dense.forward_tiles(False, "ieee")
     gram_of_shape_kernel[(tiles.blocks(len(x1), len(y)),)](
         rows1, rows2, *got, rows1.new_empty(len(x1)), rows1.new_empty(len(y)),
         n=len(x1), m=len(y), d=rows1.shape[1], SAME=symmetric, TRIANGLE=symmetric,

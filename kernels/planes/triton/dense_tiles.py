@@ -1,6 +1,6 @@
 """How the dense kernels are cut into tiles, chosen by what the compiler reports."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..program import Program
@@ -47,8 +47,8 @@ def gram_constants(
     }
 
 
-def forward_tiles(float64: bool, wide: bool, precision: str) -> Tiles:
-    """Of ``dense_forward.gram_kernel``; ``wide`` layers are float64 on float32."""
+def forward_tiles(float64: bool, precision: str) -> Tiles:
+    """Of ``dense_forward.gram_kernel``."""
     # Left to itself the compiler takes fewer registers, and spills.
     most = {"maxnreg": 255, **FUSED}
     if float64:
@@ -60,8 +60,14 @@ def forward_tiles(float64: bool, wide: bool, precision: str) -> Tiles:
         # that one multiplies while the other computes layers.
         constants = {"BM": 128, "BN": 64, "BK": 16, "GROUP": 8, "STRIP": 4}
         return Tiles(constants, {"num_warps": 4, "num_stages": 2, **FUSED})
-    constants = {"BM": 128, "BN": 64, "BK": 32, "GROUP": 8, "STRIP": 4 if wide else 8}
+    constants = {"BM": 128, "BN": 64, "BK": 32, "GROUP": 8, "STRIP": 4}
     return Tiles(constants, {"num_warps": 8, "num_stages": 3, **most})
+
+
+def shape_tiles(float64: bool, precision: str) -> Tiles:
+    """Of ``dense_forward.gram_of_shape_kernel``, where two stages spill registers."""
+    tiles = forward_tiles(float64, precision)
+    return replace(tiles, options=tiles.options | {"num_stages": 3})
 
 
 def sweep_tiles(values: int, float64: bool) -> Tiles:

@@ -105,12 +105,12 @@ def _gram(
     program: Program, names: tuple[str, ...], precision: str, *xs: Array
 ) -> tuple[Array, ...]:
     from .dense_forward import gram_of_shape_kernel
-    from .dense_tiles import forward_tiles, gram_constants
+    from .dense_tiles import gram_constants, shape_tiles
 
     x1, x2 = (x.reshape(len(x), -1) for x in (xs[0], xs[-1]))
     (n, d), m, float64 = x1.shape, len(x2), x1.dtype == "float64"
     constants = gram_constants(program, names, precision, float64)
-    tiles = forward_tiles(float64, constants["WIDE"], precision)
+    tiles = shape_tiles(float64, precision)
     # What is not asked for is not written either, but has a place among the arguments.
     sizes = [(n, m) if name in names else (1,) for name in ("nngp", "ntk")]
     same = len(xs) == 1

@@ -147,7 +147,7 @@ def _gram(
     """Fill ``out`` by ``gram_kernel``."""
     n, m, some = len(x1), len(x2), next(iter(out.values()))
     double = x1.dtype == torch.float64
-    tiles = forward_tiles(double, layers["WIDE"], layers["PRECISION"])
+    tiles = forward_tiles(double, layers["PRECISION"])
     constants = {"TRIANGLE": False, "DEFECTS": False} | layers | constants
     _launch(
         gram_kernel, (tiles.blocks(n, m),), tiles,
