@@ -25,6 +25,9 @@ NAMES = ("nngp", "ntk")
 # float64 differs by the order of sums, float32 by the rounding of each operation.
 TOLERANCE = {torch.float64: 1e-13, torch.float32: 2e-6}
 TWICE = (conv(), tg.Relu()) * 2
+# The derivative of a sign is 1 / sin(angle), and rounding p q - c^2 to eps of p q is an
+# error of eps / sin^2 in it: here 70 eps, as two patches have a sine of 0.12.
+STEEP = {"standard parameterization": 5e-6}
 SHORT = tg.serial(*TWICE, pool(), conv(), tg.Relu(), tg.GlobalAvgPool())
 
 
@@ -77,8 +80,11 @@ def relative(got, expected):
     return np.abs(np.asarray(got) - expected).max() / np.abs(expected).max()
 
 
-def compare(compiled, x1, x2, options):
-    """Kernels and gradients with the CPU engine, then in the other order."""
+def compare(compiled, x1, x2, options, steep=0.0):
+    """Kernels and gradients with the CPU engine, then in the other order.
+
+    steep: a tolerance of gradients in float32, if larger than the usual one.
+    """
     m = len(x1 if x2 is None else x2)
     bars = tuple(inputs(len(x1), (m,), torch.float64, seed) for seed in (2, 3))
 
@@ -95,19 +101,21 @@ def compare(compiled, x1, x2, options):
         for got, right in zip(found, expected, strict=True)
         if right is not None
     ]
-    assert max(errors) < TOLERANCE[x1.dtype], errors
+    usual = TOLERANCE[x1.dtype]
+    assert max(errors[: len(NAMES)]) < usual, errors
+    assert max(errors) < (max(usual, steep) if x1.dtype == torch.float32 else usual)
     options["last_first"] = True
     for a, b in zip(found, run(), strict=True):
         assert b is None if a is None else torch.equal(a, b)
 
 
-def compare_planes(net, shape, n, m, dtype, options):
+def compare_planes(net, shape, n, m, dtype, options, steep=0.0):
     from tangency.kernels.planes.triton.torch_kernel import PlaneKernel
 
     x1 = inputs(n, shape, dtype, 0)
     x2 = None if m is None else inputs(m, shape, dtype, 1)
     program = lower(net, tuple(x1.shape))
-    compare(PlaneKernel(program, NAMES), x1, x2, options)
+    compare(PlaneKernel(program, NAMES), x1, x2, options, steep)
 
 
 def test_compiled_plane_kernels_equal_the_cpu_engine(emulated):
@@ -119,7 +127,8 @@ def test_compiled_plane_kernels_equal_the_cpu_engine(emulated):
 @pytest.mark.parametrize("name", NETWORKS)
 def test_compiled_plane_kernels_of_all_kinds(emulated, name, dtype, m):
     net, shape = NETWORKS[name]
-    compare_planes(net, shape, 3, m, getattr(torch, dtype), emulated)
+    steep = STEEP.get(name, 0.0)
+    compare_planes(net, shape, 3, m, getattr(torch, dtype), emulated, steep)
 
 
 @pytest.mark.slow

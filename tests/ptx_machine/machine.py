@@ -54,12 +54,12 @@ def bfe(x: np.ndarray, start: np.ndarray, length: np.ndarray) -> np.ndarray:
     return top >> (size - length).astype(x.dtype)
 
 
-def rough(x: np.ndarray) -> np.ndarray:
-    """A result of an approximate instruction: off by 2^-22, the most that is allowed
-    of any of them, up or down as its bits say."""
+def rough(x: np.ndarray, error: float) -> np.ndarray:
+    """A result of an approximate instruction: off by the most that is allowed, up or
+    down as its bits say."""
     up = (x.view(np.uint32) * np.uint32(2654435761)) >> np.uint32(31)
-    error = np.float32(2**-22) * (2 * up.astype(np.float32) - 1)
-    return (x + x * error).astype(np.float32)
+    sign = 2 * up.astype(np.float32) - 1
+    return (x + x * (np.float32(error) * sign)).astype(np.float32)
 
 
 def prmt(a: np.ndarray, b: np.ndarray, selector: int) -> np.ndarray:

@@ -23,6 +23,8 @@ _COMPARE = {"eq": "==", "ne": "!=", "lt": "<", "le": "<=", "gt": ">", "ge": ">="
 # Unordered comparisons are not told apart: no kernel compares NaN with them.
 _COMPARE |= {"equ": "==", "neu": "!=", "ltu": "<", "leu": "<=", "gtu": ">", "geu": ">="}
 _BINARY = {"add": "+", "sub": "-", "and": "&", "or": "|", "xor": "^"}
+# The largest relative errors of approximate instructions (PTX ISA 8.7, section 9.7.3).
+_ERRORS = {"sqrt": 2**-23, "rsqrt": 2**-22.9, "rcp": 2**-23, "div": 2**-22}
 _FUNCTIONS = "min max fma abs neg sqrt rsqrt rcp copysign div".split()
 
 
@@ -193,7 +195,8 @@ def _value(kind: str, words: list[str], operands: list[str]) -> tuple[str, str]:
         return f"~{given[0]}", bits
     if kind in _FUNCTIONS:
         value = f"{kind}({', '.join(given)})"
-        return (f"rough({value})" if {"approx", "full"} & set(words) else value), bits
+        error = {"approx", "full"} & set(words) and _ERRORS[kind]
+        return (f"rough({value}, {error!r})" if error else value), bits
     if kind in ("mul", "mad"):
         return _product(kind, words, type_, operands)
     if kind in ("shl", "shr"):
