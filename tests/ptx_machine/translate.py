@@ -19,6 +19,8 @@ _DTYPES = {
     "b64": "u8", "f64": "f8", "b16": "u2", "s16": "i2", "u16": "u2", "b8": "u1",
     "u8": "u1", "s8": "i1", "pred": "?",
 }  # fmt: skip
+# Of registers, by the beginning of their names.
+_KEPT = {"rd": "u8", "fd": "u8", "r": "u4", "f": "u4", "rs": "u2", "p": "?"}
 _COMPARE = {"eq": "==", "ne": "!=", "lt": "<", "le": "<=", "gt": ">", "ge": ">="}
 # Unordered comparisons are not told apart: no kernel compares NaN with them.
 _COMPARE |= {"equ": "==", "neu": "!=", "ltu": "<", "leu": "<=", "gtu": ">", "geu": ">="}
@@ -148,6 +150,9 @@ def _halves(operands: list[str]) -> list[str]:
 
 def _assign(register: str, value: str, bits: str, mask: str) -> str:
     name = register.lstrip("%")
+    kept = _KEPT.get(name.rstrip("0123456789"), bits)
+    if kept != bits:
+        raise NotImplementedError(f"{kept} of {bits}: {name} = {value}")
     value = f"bits({value}, '{bits}', T)"
     if mask != "None":
         value = f"np.where({mask}, {value}, R.get('{name}', 0)).astype('{bits}')"
@@ -258,13 +263,19 @@ def _vector(operand: str) -> list[str]:
     return [part.strip() for part in operand.strip("{} ").split(",")]
 
 
+def _space(words: list[str]) -> tuple[str, str]:
+    """Which memory it is, and the type of its addresses; "shared::cta" is shared."""
+    shared = any(word.startswith("shared") for word in words)
+    return ("shared", "u32") if shared else ("memory", "u64")
+
+
 def _load(words: list[str], operands: list[str], mask: str) -> list[str]:
     base, offset = _place(operands[1])
     type_ = next(word for word in words if word in _DTYPES)
     names, lines = _vector(operands[0]), []
     if "param" in words:
         return [_assign(names[0], f"P['{base}']", _bits(type_), "None")]
-    space, size = ("shared", "u32") if "shared" in words else ("memory", "u64")
+    space, size = _space(words)
     step = int(_DTYPES[type_][1])
     for n, name in enumerate(names):
         place = f"{read(base, size)}, {offset + n * step}"
@@ -276,7 +287,7 @@ def _load(words: list[str], operands: list[str], mask: str) -> list[str]:
 def _store(words: list[str], operands: list[str], mask: str) -> list[str]:
     base, offset = _place(operands[0])
     type_ = next(word for word in words if word in _DTYPES)
-    space, size = ("shared", "u32") if "shared" in words else ("memory", "u64")
+    space, size = _space(words)
     step = int(_DTYPES[type_][1])
     return [
         f"{space}.store({read(base, size)}, {offset + n * step}, "
