@@ -18,6 +18,7 @@ __all__ = [
     "needed",
     "neighbour",
     "partner",
+    "over",
     "pixels_under",
     "sum_of_groups",
     "window_pixel",
@@ -118,6 +119,25 @@ def covering(
     inside &= _under(e, P, EXIT, WINDOW, STRIDE, BEFORE, CIRCULAR)
     inside &= _under(other, moved, EXIT, WINDOW, STRIDE, BEFORE, CIRCULAR)
     return P, inside
+
+
+@triton.jit
+def over(
+    q,
+    M: tl.constexpr,
+    N: tl.constexpr,
+    FIRST: tl.constexpr,
+    EXIT: tl.constexpr,
+    WINDOW: tl.constexpr,
+    STRIDE: tl.constexpr,
+    BEFORE: tl.constexpr,
+):
+    """The pooled pixel whose window has q, and whether there is one, where windows do
+    not overlap; ``covering`` for either pixel of a pair alone."""
+    e = q - FIRST
+    P = (e + BEFORE) // STRIDE
+    inside = (e >= 0) & (e < EXIT) & (P < M) & (e + BEFORE - P * STRIDE < WINDOW)
+    return tl.where(inside, P, 0), inside
 
 
 @triton.jit

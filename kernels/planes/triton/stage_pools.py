@@ -39,28 +39,64 @@ class Pools(Means):
             return pool.shape[axis]
         return -(-pool.window[axis] // pool.strides[axis])
 
-    def _pooled_place(self, base: str, number: int, row: str, col: str) -> str:
-        """Place of a pooled tile of a pair that begins at ``base``."""
-        high, wide = self.stage.pool.shape
-        plane = f"({number} * next_rows + {row}) * next_cols + {col}"
-        return f"{base} + ({plane}).to(tl.int64) * {high * wide}"
+    @property
+    def _pooled_pixels(self) -> int:
+        return self.stage.pool.shape[0] * self.stage.pool.shape[1]
 
-    def _pooled_rows(self, r: str, live: str) -> list[tuple[str, str, str]]:
-        """Numbers of the rows of pooled tiles that row r lies under, as variables P,
-        number of the tile, condition.
+    def _row_of(self, row: str, P: str) -> str:
+        """Place of a row of a pooled tile, k of the first value, from column 0 on."""
+        wide = self.stage.pool.shape[1]
+        pitch = f"(next_cols * {self._pooled_pixels})"
+        return self.let(f"{row} * {pitch} + {P} * {wide}", "at")
 
-        Where windows do not overlap, a pair of pixels is under one pooled pair only.
-        """
-        found, covers = [], self._covers(0)
-        for o in range(covers):
-            rows = []
+    def _plane_of(self, value: int, part: int) -> str:
+        """How far the planes of a value are from those of k of the first."""
+        number = value * self.spec.parts + part
+        return f"{number} * (next_rows * next_cols * {self._pooled_pixels})"
+
+    def _pooled_rows(self, r: str, s: str, live: str) -> list[tuple[str, str, str]]:
+        """Numbers of the rows of pooled tiles that the pair of rows r and s lies under,
+        as variables P, number of the tile, condition."""
+        if self._covers(0) == 1 and not self.stage.pool.circular:
+            return [self._pooled_row(r, s, live)]
+        found = []
+        for o in range(self._covers(0)):
             for u in range(self.spec.feeds[0]):
                 P, hit = self.new("P"), self.new("hit")
                 self.put(f"{P}, {hit} = covering({r}, {o}, D{u}, d, {self._axis(0)})")
                 self.put(f"{hit} = {hit} & row{u}_fed & {live}")
-                rows.append((P, f"row{u}", hit))
-            found += rows if covers > 1 else [self._only(rows)]
+                found.append((P, f"row{u}", hit))
         return found
+
+    def _pooled_row(self, r: str, s: str, live: str) -> tuple[str, str, str]:
+        """The same where windows do not overlap: a pair is under one pooled pair."""
+        high = self.stage.pool.shape[0]
+        (P, one), (Q, two) = ((self.new("P"), self.new("inside")) for _ in range(2))
+        self._window_over(P, one, r)
+        self._window_over(Q, two, s)
+        both, found = [x for x in (one, two) if not self._exact(0)], []
+        for u in range(self.spec.feeds[0]):
+            hit = [f"(partner({P}, D{u}, {high}) == {Q})", f"row{u}_fed", live, *both]
+            found.append((P, f"row{u}", self.let(" & ".join(hit), "hit")))
+        return self._only(found)
+
+    def _window_over(self, P: str, inside: str, row: str) -> None:
+        """The pooled row that a row is under; an exact pool leaves out none."""
+        if self._exact(0):
+            self.put(f"{P} = {row} // {self.stage.pool.strides[0]}")
+        else:
+            given = self._axis(0).rsplit(", ", 1)[0]
+            self.put(f"{P}, {inside} = over({row}, {given})")
+
+    def _exact(self, axis: int) -> bool:
+        """Whether the windows part the image without a rest."""
+        pool, pixels = self.stage.pool, self.stage.shape[axis]
+        return (
+            pool.window[axis] == pool.strides[axis]
+            and pool.before[axis] == 0
+            and self.regions[-1][axis] == (0, pixels)
+            and pool.shape[axis] * pool.strides[axis] == pixels
+        )
 
     def _only(self, found: list[tuple[str, str, str]]) -> tuple[str, str, str]:
         """The one of several possibilities whose condition holds, if one does."""
@@ -80,6 +116,8 @@ class Pools(Means):
                 self.put(f"window{o}, counts{w}_{o} = window_pixel({given})")
                 counted = f"tl.where(counts{w}_{o} & col{w}_fed, 1.0, 0.0)"
                 self.put(f"counts{w}_{o} = {counted}.to({self.spec.type})")
+            place = f"target_pair + col{w} * {self._pooled_pixels} + column"
+            self.pointers(f"pooled{w}", place)
         for o in range(self.stage.pool.window[1]):
             self.put(f"window{o} = lane - column + window{o} + tall")
 
@@ -98,25 +136,22 @@ class Pools(Means):
             ]
             for _, _, name in parts
         ]
-        r, inside = self.row("r", values[0].lag), self.row("in", values[0].lag)
-        for P, row, hit in self._pooled_rows(r, inside):
+        r, s, inside = (self.row(kind, values[0].lag) for kind in ("r", "s", "in"))
+        for P, row, hit in self._pooled_rows(r, s, inside):
             self.put(f"if {hit}:")
             self.depth += 1
-            self._add_windows(parts, moved, P, row, 0)
+            at = self._row_of(row, P)
+            self._add_windows(parts, moved, at, 0)
             for w in range(1, self.spec.feeds[1]):
                 self.put(f"if col{w}_fed:")
                 self.depth += 1
-                self._add_windows(parts, moved, P, row, w)
+                self._add_windows(parts, moved, at, w)
                 self.depth -= 1
             self.depth -= 1
 
-    def _add_windows(self, parts: list, moved: list, P: str, row: str, w: int) -> None:
-        wide = self.stage.pool.shape[1]
+    def _add_windows(self, parts: list, moved: list, at: str, w: int) -> None:
         for (v, p, _), lanes in zip(parts, moved, strict=True):
-            number = v * self.spec.parts + p
-            place = self._pooled_place("target_pair", number, row, f"col{w}")
-            place += f" + {P} * {wide} + column"
-            place = self.pointers(self.new("place"), place)
+            place = self.let(f"pooled{w} + ({at} + {self._plane_of(v, p)})", "place")
             total = f"tl.load({place}, mask=pooled, other=0.0)"
             for o, name in enumerate(lanes):
                 total += f" + {name} * counts{w}_{o}"
@@ -126,6 +161,7 @@ class Pools(Means):
 
     def unpool_columns(self) -> None:
         """Pooled columns that every column lies under, as ``_pooled_rows``."""
+        # Where windows do not overlap, a pair is under one pooled pair only.
         found, covers = [], self._covers(1)
         for o in range(covers):
             cols = []
@@ -135,7 +171,10 @@ class Pools(Means):
                 self.put(f"{hit} = {hit} & col{w}_fed")
                 cols.append((over, f"col{w}", hit))
             found += cols if covers > 1 else [self._only(cols)]
-        self.pooled_cols = found
+        self.pooled_cols = []
+        for over, col, hit in found:
+            place = f"seed_pair + {col} * {self._pooled_pixels} + {over}"
+            self.pooled_cols.append((self.pointers(self.new("from"), place), hit))
 
     def unpool(self) -> list[Value]:
         """Gradients of a row at the exit, from those of the pooled planes."""
@@ -143,16 +182,13 @@ class Pools(Means):
             [self.let(self.zeros(), "g"), self.let(self.zeros(), "g") if t else None]
             for t in self.exit_flags
         ]
-        wide = self.stage.pool.shape[1]
-        for P, row, row_hit in self._pooled_rows("r0", self.seeded):
-            for over, col, col_hit in self.pooled_cols:
+        for P, row, row_hit in self._pooled_rows("r0", "s0", self.seeded):
+            at = self._row_of(row, P)
+            for place, col_hit in self.pooled_cols:
                 mask = f"mask={row_hit} & {col_hit}, other=0.0"
                 for v, value in enumerate(bars):
                     for p, name in enumerate(value):
                         if name:
-                            number = v * self.spec.parts + p
-                            place = self._pooled_place("seed_pair", number, row, col)
-                            place += f" + {P} * {wide} + {over}"
-                            place = self.pointers(self.new("place"), place)
-                            self.put(f"{name} += tl.load({place}, {mask})")
+                            given = f"{place} + ({at} + {self._plane_of(v, p)})"
+                            self.put(f"{name} += tl.load({given}, {mask})")
         return [Value(k, t, 0) for k, t in bars]
