@@ -87,4 +87,4 @@ NETWORKS = {
     ),
 }  # fmt: skip
 # They take an interpreter long.
-SLOW = ("overlapping windows", "circular")
+SLOW = ("overlapping windows", "circular", "circular window larger than the image")

@@ -34,7 +34,7 @@ def launches(monkeypatch):
     loaded = (None, None, 0, 0, 1024)
     fake = SimpleNamespace(
         get_current_target=lambda: GPUTarget("cuda", 90, 32),
-        get_current_device=lambda: 0,
+        get_current_device=lambda: 90,
         get_current_stream=lambda device: 0,
         launcher_cls=launcher,
         utils=SimpleNamespace(

@@ -48,7 +48,8 @@ def emulated(monkeypatch):
     fake = SimpleNamespace(
         # Later ones multiply by instructions that are not emulated.
         get_current_target=lambda: GPUTarget("cuda", 80, 32),
-        get_current_device=lambda: 0,
+        # Triton keeps kernels by device: those of another architecture are not ours.
+        get_current_device=lambda: 80,
         get_current_stream=lambda device: 0,
     )
     monkeypatch.setattr(driver, "_active", fake)
