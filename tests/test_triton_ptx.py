@@ -25,9 +25,11 @@ NAMES = ("nngp", "ntk")
 # float64 differs by the order of sums, float32 by the rounding of each operation.
 TOLERANCE = {torch.float64: 1e-13, torch.float32: 2e-6}
 TWICE = (conv(), tg.Relu()) * 2
-# The derivative of a sign is 1 / sin(angle), and rounding p q - c^2 to eps of p q is an
-# error of eps / sin^2 in it: here 70 eps, as two patches have a sine of 0.12.
-STEEP = {"standard parameterization": 5e-6}
+# Of gradients in float32. An approximate instruction is off by up to 2.4e-7, always by
+# the most here, and a gradient goes through a dozen of them: 2.7e-6 were seen with the
+# layer normalisation, 2.4e-6 with the sign, whose derivative is 1 / sin(angle). Exact
+# instructions keep to 2e-6, as the tests in the interpreter do.
+STEEP = 5e-6
 SHORT = tg.serial(*TWICE, pool(), conv(), tg.Relu(), tg.GlobalAvgPool())
 
 
@@ -81,11 +83,8 @@ def relative(got, expected):
     return np.abs(np.asarray(got) - expected).max() / np.abs(expected).max()
 
 
-def compare(compiled, x1, x2, options, steep=0.0):
-    """Kernels and gradients with the CPU engine, then in the other order.
-
-    steep: a tolerance of gradients in float32, if larger than the usual one.
-    """
+def compare(compiled, x1, x2, options):
+    """Kernels and gradients with the CPU engine, then in the other order."""
     m = len(x1 if x2 is None else x2)
     bars = tuple(inputs(len(x1), (m,), torch.float64, seed) for seed in (2, 3))
 
@@ -104,19 +103,19 @@ def compare(compiled, x1, x2, options, steep=0.0):
     ]
     usual = TOLERANCE[x1.dtype]
     assert max(errors[: len(NAMES)]) < usual, errors
-    assert max(errors) < (max(usual, steep) if x1.dtype == torch.float32 else usual)
+    assert max(errors) < (STEEP if x1.dtype == torch.float32 else usual), errors
     options["last_first"] = True
     for a, b in zip(found, run(), strict=True):
         assert b is None if a is None else torch.equal(a, b)
 
 
-def compare_planes(net, shape, n, m, dtype, options, steep=0.0):
+def compare_planes(net, shape, n, m, dtype, options):
     from tangency.kernels.planes.triton.torch_kernel import PlaneKernel
 
     x1 = inputs(n, shape, dtype, 0)
     x2 = None if m is None else inputs(m, shape, dtype, 1)
     program = lower(net, tuple(x1.shape))
-    compare(PlaneKernel(program, NAMES), x1, x2, options, steep)
+    compare(PlaneKernel(program, NAMES), x1, x2, options)
 
 
 def test_compiled_plane_kernels_equal_the_cpu_engine(emulated):
@@ -128,8 +127,7 @@ def test_compiled_plane_kernels_equal_the_cpu_engine(emulated):
 @pytest.mark.parametrize("name", NETWORKS)
 def test_compiled_plane_kernels_of_all_kinds(emulated, name, dtype, m):
     net, shape = NETWORKS[name]
-    steep = STEEP.get(name, 0.0)
-    compare_planes(net, shape, 3, m, getattr(torch, dtype), emulated, steep)
+    compare_planes(net, shape, 3, m, getattr(torch, dtype), emulated)
 
 
 @pytest.mark.slow
