@@ -17,7 +17,6 @@ from typing import Any
 
 import jax
 
-from ..encode_activation import NoDual
 from ..jax import device_type
 from ..program import Program
 
@@ -31,7 +30,7 @@ _NOT_FOR_JAX_12 = ((0, 4, 0), (0, 4, 1))
 def why_not_on(x: Array, program: Program) -> str | None:
     """Why ``x`` and a program cannot be given to Triton kernels, in words that end the
     sentence "engine='triton' ..."; None where they can."""
-    from .dense_program import dense_program
+    from .stage_support import why_not
 
     device = device_type(x)
     if device != "gpu":
@@ -40,10 +39,9 @@ def why_not_on(x: Array, program: Program) -> str | None:
         )
     if not program.one_pixel:
         return f"has no convolutional kernels for JAX; {_WAY}"
-    try:
-        dense_program(program)
-    except NoDual as error:
-        return f"has no kernel for this network: {error}"
+    reason = why_not(program)
+    if reason:
+        return f"has no kernel for this network: {reason}"
     return why_no_jax_triton()
 
 

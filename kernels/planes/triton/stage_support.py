@@ -1,7 +1,8 @@
-"""Which programs the plane kernels cannot run, and why."""
+"""Which programs have no Triton kernels, and why."""
 
 from ..encode_activation import NoDual, dual_of
 from ..program import Activate, Pool, Program, Stage
+from .dense_program import dense_program
 from .encoding import parameters
 
 # Pixels of a row at most; with more of them the compiler spills registers.
@@ -9,7 +10,13 @@ WIDEST = 128
 
 
 def why_not(program: Program) -> str | None:
-    """Why ``program`` has no plane kernels, in words; None where it has."""
+    """Why ``program`` has no kernels, in words; None where it has."""
+    if program.one_pixel:
+        try:
+            dense_program(program)
+        except NoDual as error:
+            return str(error)
+        return None
     for stage in program.stages:
         high, wide = stage.shape
         if wide > WIDEST:

@@ -5,7 +5,6 @@ from importlib.util import find_spec
 
 import torch
 
-from ..encode_activation import NoDual
 from ..program import Program
 from ..torch import differentiable
 
@@ -45,17 +44,10 @@ def why_not_on(x: Tensor) -> str | None:
 
 def why_not_for(program: Program) -> str | None:
     """Why a program has no Triton kernels; None where it has."""
-    from .dense_program import dense_program
     from .stage_support import why_not
 
-    if not program.one_pixel:
-        reason = why_not(program)
-        return reason and f"has no kernel for this network: {reason}"
-    try:
-        dense_program(program)
-    except NoDual as error:
-        return f"has no kernel for this network: {error}"
-    return None
+    reason = why_not(program)
+    return reason and f"has no kernel for this network: {reason}"
 
 
 def kernels(
