@@ -91,5 +91,6 @@ def line(configuration: Configuration, architecture: str) -> tuple[str, list[str
         found = (("not compiled", "", "", "", ""), [f"{type(error).__name__}: {error}"])
     else:
         sizes = (report.registers, report.stack, report.shared)
-        found = ((*sizes, report.tensor, len(report.loop)), report.faults)
+        longest = max(map(len, report.loops), default=0)
+        found = ((*sizes, report.tensor, longest), report.faults)
     return f"| {' | '.join(map(str, (*asked, *found[0])))} |", found[1]

@@ -31,7 +31,7 @@ class Report:
         stack: bytes of a thread that did not fit into registers.
         shared: bytes of a block in shared memory.
         tensor: instructions of the tensor cores in the code.
-        loop: names of the instructions of the longest loop that has no loop in it.
+        loops: names of the instructions of the loops that have no loop in them.
         fits: whether the shared memory is there.
     """
 
@@ -41,7 +41,7 @@ class Report:
     stack: int
     shared: int
     tensor: int
-    loop: list[str]
+    loops: list[list[str]]
     fits: bool
 
     @property
@@ -52,8 +52,8 @@ class Report:
             found.append(f"{self.stack} bytes of a thread spill")
         if self.configuration.tensor_cores and not self.tensor:
             found.append("no tensor-core instruction")
-        if self.configuration.separate and "BAR" in self.loop:
-            found.append("warps wait for one another in the longest loop")
+        if self.configuration.separate and any("BAR" in loop for loop in self.loops):
+            found.append("warps wait for one another in a loop")
         if not self.fits:
             found.append(f"{self.shared} bytes of shared memory are too many")
         return found
@@ -91,17 +91,16 @@ def compiled(configuration: Configuration, architecture: str) -> Report:
         stack=int(found[2]),
         shared=shared,
         tensor=len(_TENSOR.findall(code)),
-        loop=longest_loop(code),
+        loops=innermost_loops(code),
         fits=shared <= _SHARED[capability],
     )
 
 
-def longest_loop(code: str) -> list[str]:
-    """Names of the instructions of the longest innermost loop: what a branch back
-    encloses.
+def innermost_loops(code: str) -> list[list[str]]:
+    """Names of the instructions that a branch back encloses, with no other in between.
 
-    The work of one row in a kernel of planes, of one step over the features in one of
-    inner products.
+    Of the longest one they are the work of one row in a kernel of planes, of one step
+    over the features in one of inner products.
     """
     found, loops = [], []
     for address, name, operands in _INSTRUCTION.findall(code):
@@ -110,12 +109,11 @@ def longest_loop(code: str) -> list[str]:
         target = re.search(r"0x([0-9a-f]+)", operands)
         if name == "BRA" and target and int(target[1], 16) < here:
             loops.append((int(target[1], 16), here))
-    bodies = [
+    return [
         [name for at, name in found if low <= at <= high]
         for low, high in loops
         if not any(low <= a and b < high for a, b in loops)
     ]
-    return max(bodies, key=len, default=[])
 
 
 def _cuobjdump(option: str, cubin: Path) -> str:
