@@ -5,17 +5,19 @@ from functools import cache
 from hashlib import sha256
 from typing import Any
 
-from . import duals, stage_ops
+from . import duals, elementary, stage_ops
 from .stage_source import ARGUMENTS, StageKernel
 from .stage_writer import source
 
 _DUALS = ("determinant", "dual_maps", "partials", "value")
+_ELEMENTARY = ("inverse_std",)
 
 
 def module_source(spec: StageKernel) -> str:
     """The module that has the kernels of a stage, as text to read or to run."""
     head = ["import triton", "import triton.language as tl"]
-    for module, names in ((stage_ops, stage_ops.__all__), (duals, _DUALS)):
+    parts = (stage_ops, stage_ops.__all__), (duals, _DUALS), (elementary, _ELEMENTARY)
+    for module, names in parts:
         head += [f"from {module.__name__} import {name}" for name in names]
     head.append(f"PAR = tl.constexpr({spec.parameters!r})")
     return "\n\n".join(["\n".join(head), *(source(spec, k) for k in ARGUMENTS)])

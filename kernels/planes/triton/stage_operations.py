@@ -209,7 +209,7 @@ class Operations(Lines):
 
     def _factor(self, op: Normalize, p: str, q: str) -> tuple[str, str, str]:
         """The inverse standard deviations of both pixels, and their product."""
-        r1, r2 = (self.let(f"inverse_root({v} + {op.eps!r})", "r") for v in (p, q))
+        r1, r2 = (self.let(f"inverse_std({v} + {op.eps!r})", "r") for v in (p, q))
         return r1, r2, self.let(f"{r1} * {r2}")
 
     def map_offset(self, n: int) -> int:

@@ -14,7 +14,6 @@ import triton.language as tl
 
 __all__ = [
     "covering",
-    "inverse_root",
     "needed",
     "neighbour",
     "partner",
@@ -125,7 +124,6 @@ def covering(
 def over(
     q,
     M: tl.constexpr,
-    N: tl.constexpr,
     FIRST: tl.constexpr,
     EXIT: tl.constexpr,
     WINDOW: tl.constexpr,
@@ -136,7 +134,7 @@ def over(
     not overlap; ``covering`` for either pixel of a pair alone."""
     e = q - FIRST
     P = (e + BEFORE) // STRIDE
-    inside = (e >= 0) & (e < EXIT) & (P < M) & (e + BEFORE - P * STRIDE < WINDOW)
+    inside = (P < M) & _under(e, P, EXIT, WINDOW, STRIDE, BEFORE, False)
     return tl.where(inside, P, 0), inside
 
 
@@ -158,12 +156,6 @@ def pixels_under(
 def needed(d, flags, p, N: tl.constexpr):
     """Whether pixel p belongs to a plane that is needed: flag 1 for d, 2 for d - N."""
     return tl.where(p + d < N, flags % 2, flags // 2) > 0
-
-
-@triton.jit
-def inverse_root(x):
-    """1 / sqrt(x), and 0 unless x > 0."""
-    return tl.where(x > 0, 1.0 / tl.sqrt(tl.where(x > 0, x, 1.0)), 0.0)
 
 
 @triton.jit

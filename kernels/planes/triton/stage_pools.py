@@ -85,8 +85,8 @@ class Pools(Means):
         if self._exact(0):
             self.put(f"{P} = {row} // {self.stage.pool.strides[0]}")
         else:
-            given = self._axis(0).rsplit(", ", 1)[0]
-            self.put(f"{P}, {inside} = over({row}, {given})")
+            high, _, *rest, _ = self._axis(0).split(", ")
+            self.put(f"{P}, {inside} = over({row}, {', '.join((high, *rest))})")
 
     def _exact(self, axis: int) -> bool:
         """Whether the windows part the image without a rest."""

@@ -69,7 +69,6 @@ class _Writer(Ends):
         self.put("pair = tl.minimum(pair, pairs - 1)")
         if self.recording:
             self.put("n = pair.to(tl.int64)")
-            self.put("m = n")
         else:
             self.pointers("at", "first + pair")
             self.put("n = tl.load(at).to(tl.int64)")
